@@ -22,6 +22,9 @@ type Env interface {
 	PathMTU(p *Packet, reverse bool) int
 	// Tee sends a copy of p to a gateway, if oif is not "" through that interface only.
 	Tee(p *Packet, gateway packet.Addr, oif string)
+	// Trace reports that a traced packet met rule number n of a chain; what is "rule", "return" or "policy" as in the
+	// kernel's TRACE lines.
+	Trace(p *Packet, t TableID, chain, what string, n int)
 	// Log hands a finished line to the log sinks. The bytes are not kept.
 	Log(level uint8, line []byte)
 	// NFLog is the NFLOG target: group, prefix, and the line as LOG would have printed it.

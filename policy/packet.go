@@ -22,6 +22,8 @@ type Packet struct {
 	In  *Dev        // nil for packets the router made
 	Out *Dev        // nil before routing, and at INPUT
 
+	Hook Hook // the hook whose rules are running
+
 	CT        conntrack.Ref
 	Mark      uint32
 	Priority  uint32 // CLASSIFY
@@ -41,8 +43,11 @@ type Worker struct {
 	ID   int
 	Rand *rand.Rand
 	Env  Env
+	CT   *conntrack.Table
 	// Depth counts nested walks (TEE, router-made answers) so that a loop ends.
 	Depth int
+
+	stack []frame // of chains that jumped, used by Run
 }
 
 // RejectWith is the answer that REJECT asks for: an ICMP or ICMPv6 type and code, or a TCP reset. The zero value is

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 
 	"github.com/moat-router/moat/stack/packet"
@@ -76,7 +75,6 @@ type Table struct {
 	Base   [NumHooks]*Chain
 	// Chains are all of them: the built-in ones in TableHooks' order, then the user's in the order of the file.
 	Chains []*Chain
-	depth  int
 }
 
 // Count is a packets and bytes pair.
@@ -94,27 +92,3 @@ type Ruleset struct {
 }
 
 type counter struct{ packets, bytes atomic.Uint64 }
-
-// headProg is Head made ready for comparison: two words per address, checks that are not needed left out.
-type headProg struct {
-	check                        headCheck
-	srcHi, srcLo, srcMHi, srcMLo uint64
-	dstHi, dstLo, dstMHi, dstMLo uint64
-	in, out                      string
-	inWild, outWild              bool
-}
-
-type headCheck uint16
-
-const (
-	checkSrc headCheck = 1 << iota
-	checkDst
-	checkIn
-	checkOut
-	checkProto
-	checkFrag
-)
-
-func halves(a packet.Addr) (hi, lo uint64) {
-	return binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
-}

@@ -1,0 +1,178 @@
+package policy
+
+import "github.com/moat-router/moat/stack/packet"
+
+// frame is where a chain goes on after a jump.
+type frame struct {
+	chain *Chain
+	next  int
+}
+
+// defaultReason names a drop by table, where the rule did not name one itself.
+var defaultReason = [NumTables]packet.Reason{
+	Raw: packet.ReasonRawDrop, Mangle: packet.ReasonMangleDrop, NAT: packet.ReasonNATDrop,
+	Filter: packet.ReasonFilterDrop, Security: packet.ReasonFilterDrop,
+}
+
+// Prepare compiles the heads, numbers the counters and gives every worker its own. It is called once, before the
+// ruleset is seen by any packet. Counters start at the numbers in initial (by Rule.Index and Chain.Index as they
+// are assigned here: ask with Start), so a loaded file's counters go on counting.
+func (rs *Ruleset) Prepare(workers int) {
+	n := 0
+	for f := range rs.Tables {
+		for _, t := range rs.Tables[f] {
+			if t == nil {
+				continue
+			}
+			for _, c := range t.Chains {
+				c.Index = n
+				n++
+				for _, r := range c.Rules {
+					r.Index = n
+					n++
+					r.head = r.Head.compile(Family(f))
+				}
+			}
+		}
+	}
+	rs.counters = make([][]counter, max(workers, 1))
+	for w := range rs.counters {
+		// Each worker's slots lie in memory of their own, so that two workers never write to one cache line.
+		rs.counters[w] = make([]counter, n+8)
+	}
+}
+
+// Count adds up a counter over the workers.
+func (rs *Ruleset) Count(index int) (c Count) {
+	for w := range rs.counters {
+		c.Packets += rs.counters[w][index].packets.Load()
+		c.Bytes += rs.counters[w][index].bytes.Load()
+	}
+	return c
+}
+
+// SetCount sets a counter: from a file with [packets:bytes], or to zero (-Z).
+func (rs *Ruleset) SetCount(index int, c Count) {
+	for w := range rs.counters {
+		rs.counters[w][index].packets.Store(0)
+		rs.counters[w][index].bytes.Store(0)
+	}
+	rs.counters[0][index].packets.Store(c.Packets)
+	rs.counters[0][index].bytes.Store(c.Bytes)
+}
+
+func (rs *Ruleset) count(w *Worker, index int, p *Packet) {
+	c := &rs.counters[w.ID][index]
+	c.packets.Add(1)
+	c.bytes.Add(uint64(len(p.Data)))
+}
+
+// Run sends p through the chain of table id at hook h and returns Accept, Drop or Stolen. A table that was never
+// loaded accepts. The traversal is ip_tables': first match wins, a jump pushes where to go on, a goto does not, and
+// RETURN or the end of a user chain pops; in a built-in chain both mean its policy.
+func (rs *Ruleset) Run(id TableID, h Hook, p *Packet) Verdict {
+	t := rs.Tables[FamilyOf(p.V6)][id]
+	if t == nil || t.Base[h] == nil {
+		return Accept
+	}
+	p.Hook = h
+	w := p.W
+	a := addrsOf(p.Packet)
+	bottom := len(w.stack)
+	chain, i := t.Base[h], 0
+	v := Continue
+	for {
+		if i >= len(chain.Rules) {
+			// The end of a chain is a rule of its own: the policy, or a RETURN.
+			if p.Trace {
+				w.Env.Trace(p, id, chain.Name, endWord(chain), len(chain.Rules)+1)
+			}
+			if chain.Builtin {
+				rs.count(w, chain.Index, p)
+				v = chain.Policy
+				break
+			}
+			chain, i = w.pop(bottom, t.Base[h])
+			continue
+		}
+		r := chain.Rules[i]
+		i++
+		if !r.head.matches(p, &a) || !r.matchAll(p) {
+			if p.HotDrop {
+				break
+			}
+			continue
+		}
+		rs.count(w, r.Index, p)
+		if p.Trace {
+			w.Env.Trace(p, id, chain.Name, r.traceWord(chain), i)
+		}
+		switch {
+		case r.Target != nil:
+			v = r.Target.Exec(p)
+			a = addrsOf(p.Packet) // the target may have changed the packet
+		case r.Jump != nil:
+			if !r.Goto {
+				w.stack = append(w.stack, frame{chain, i})
+			}
+			chain, i = r.Jump, 0
+			continue
+		default:
+			v = r.Verdict
+		}
+		if v == Return {
+			v = Continue
+			chain, i = w.pop(bottom, t.Base[h])
+			continue
+		}
+		if v != Continue || p.HotDrop {
+			break
+		}
+	}
+	w.stack = w.stack[:bottom]
+	if p.HotDrop {
+		p.HotDrop = false
+		p.Reason = packet.ReasonHotDrop
+		return Drop
+	}
+	if v == Drop && p.Reason == packet.ReasonNone {
+		p.Reason = defaultReason[id]
+	}
+	return v
+}
+
+// pop leaves a chain: to where it was jumped from, or at the bottom to the end of the built-in chain, which is its
+// policy.
+func (w *Worker) pop(bottom int, base *Chain) (*Chain, int) {
+	if n := len(w.stack); n > bottom {
+		f := w.stack[n-1]
+		w.stack = w.stack[:n-1]
+		return f.chain, f.next
+	}
+	return base, len(base.Rules)
+}
+
+func (r *Rule) matchAll(p *Packet) bool {
+	for _, m := range r.Matches {
+		if !m.Match(p) {
+			return false
+		}
+	}
+	return true
+}
+
+func endWord(c *Chain) string {
+	if c.Builtin {
+		return "policy"
+	}
+	return "return"
+}
+
+// traceWord is how the kernel calls a rule in a TRACE line: an unconditional plain verdict looks to it like the end
+// of a chain.
+func (r *Rule) traceWord(c *Chain) string {
+	if r.Target == nil && r.Jump == nil && r.Verdict != Continue && len(r.Matches) == 0 && r.Head == (Head{}) {
+		return endWord(c)
+	}
+	return "rule"
+}
