@@ -1,0 +1,61 @@
+package packet
+
+// The transport protocols and IPv6 extension headers that this package knows, by their IANA numbers.
+const (
+	ProtoHopByHop = 0
+	ProtoICMP     = 1
+	ProtoIGMP     = 2
+	ProtoTCP      = 6
+	ProtoUDP      = 17
+	ProtoDCCP     = 33
+	ProtoRouting  = 43
+	ProtoFragment = 44
+	ProtoGRE      = 47
+	ProtoESP      = 50
+	ProtoAH       = 51
+	ProtoICMPv6   = 58
+	ProtoNone     = 59
+	ProtoDstOpts  = 60
+	ProtoSCTP     = 132
+	ProtoUDPLite  = 136
+)
+
+// l4 is what edits need to know of a transport header. The zero row is a protocol without ports and without a
+// checksum that an address takes part in.
+type l4 struct {
+	min    int  // bytes that must be there before the checksum is touched, as in nf_nat_proto.c
+	csum   int  // offset of the internet checksum
+	pseudo bool // it covers the pseudo-header
+	sum    bool // there is an internet checksum
+	ports  bool // source and destination port stand in the first four bytes
+}
+
+func l4Of(proto uint8) l4 {
+	switch proto {
+	case ProtoTCP:
+		return l4{min: 20, csum: 16, sum: true, pseudo: true, ports: true}
+	case ProtoUDP, ProtoUDPLite:
+		return l4{min: 8, csum: 6, sum: true, pseudo: true, ports: true}
+	case ProtoDCCP:
+		return l4{min: 12, csum: 6, sum: true, pseudo: true, ports: true}
+	case ProtoSCTP:
+		return l4{min: 12, ports: true}
+	case ProtoICMP:
+		return l4{min: 8, csum: 2, sum: true}
+	case ProtoICMPv6:
+		return l4{min: 8, csum: 2, sum: true, pseudo: true}
+	}
+	return l4{}
+}
+
+// HasPorts tells whether a protocol's header starts with a source and a destination port.
+func HasPorts(proto uint8) bool { return l4Of(proto).ports }
+
+// isExt tells whether a number is an IPv6 extension header that ends or continues a chain (ipv6_ext_hdr).
+func isExt(proto uint8) bool {
+	switch proto {
+	case ProtoHopByHop, ProtoRouting, ProtoFragment, ProtoAH, ProtoNone, ProtoDstOpts:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,145 @@
+package packet
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+)
+
+// TransportSumOK tells whether the transport checksum is right, as nf_conntrack_checksum asks: TCP, UDP, UDP-Lite,
+// DCCP, ICMP and ICMPv6 by internet checksum, SCTP by its CRC, all others are right. A checksum that the link vouches
+// for or that is still to be completed counts as right, and so does a UDP checksum of 0. The sum runs to the end of the
+// datagram whatever UDP's length says; UDP-Lite and DCCP have a coverage of their own. A header that is cut is wrong.
+func (p *Packet) TransportSumOK() bool {
+	if p.CsumGood || p.NeedsCsum {
+		return true
+	}
+	t, l := p.L4Bytes(), l4Of(p.Proto)
+	if p.Proto == ProtoSCTP {
+		return len(t) >= l.min && binary.LittleEndian.Uint32(t[8:]) == sctpCRC(t)
+	}
+	if !l.sum {
+		return true
+	}
+	if len(t) < l.min {
+		return false
+	}
+	if p.Proto == ProtoUDP && t[6]|t[7] == 0 {
+		return true
+	}
+	c, ok := covered(p.Proto, t)
+	return ok && checksum.Checksum(c, p.pseudo(l, len(t))) == 0xffff
+}
+
+// covered is the part of a datagram that its transport checksum covers: for UDP-Lite (RFC 3828 3.1) and DCCP
+// (RFC 4340 9.2) what their header says, which may be impossible.
+func covered(proto uint8, t []byte) ([]byte, bool) {
+	n := len(t)
+	switch proto {
+	case ProtoUDPLite:
+		if c := int(binary.BigEndian.Uint16(t[4:])); c != 0 {
+			n = c
+		}
+		if n < 8 {
+			return t, false
+		}
+	case ProtoDCCP:
+		if c := int(t[5] & 15); c != 0 {
+			n = int(t[4])*4 + (c-1)*4
+		}
+		if n < 12 {
+			return t, false
+		}
+	}
+	if n > len(t) {
+		return t, false
+	}
+	return t[:n], true
+}
+
+// SetTransportChecksum computes the transport checksum over header and payload, for datagrams that the router builds or
+// whose payload was edited. A UDP checksum of 0 stays 0: there was none. Not for fragments; NeedsCsum is
+// over.
+func (p *Packet) SetTransportChecksum() {
+	t, l := p.L4Bytes(), l4Of(p.Proto)
+	if p.Proto == ProtoSCTP {
+		p.setSCTPChecksum()
+		return
+	}
+	if !l.sum || len(t) < l.min || p.IsFragment() {
+		return
+	}
+	if p.partial() {
+		p.NeedsCsum = false
+	} else if p.Proto == ProtoUDP && t[6]|t[7] == 0 {
+		return
+	}
+	p.PutTransportChecksum()
+}
+
+// PutTransportChecksum is SetTransportChecksum for a header that has just been written: a UDP field of 0 gets its sum,
+// too.
+func (p *Packet) PutTransportChecksum() {
+	t, l := p.L4Bytes(), l4Of(p.Proto)
+	if p.Proto == ProtoSCTP {
+		p.setSCTPChecksum()
+		return
+	}
+	if !l.sum || len(t) < l.min {
+		return
+	}
+	field := t[l.csum : l.csum+2]
+	field[0], field[1] = 0, 0
+	c, _ := covered(p.Proto, t)
+	s := ^checksum.Checksum(c, p.pseudo(l, len(t)))
+	if s == 0 && (p.Proto == ProtoUDP || p.Proto == ProtoUDPLite) {
+		s = 0xffff
+	}
+	binary.BigEndian.PutUint16(field, s)
+}
+
+// CompleteChecksum finishes the checksum of a NeedsCsum packet, as a NIC would (skb_checksum_help): before it is cut,
+// quoted, captured or sent where nobody else does it. A sum of 0 becomes 0xffff for every protocol. A start that lies
+// outside of the datagram is left alone.
+func (p *Packet) CompleteChecksum() {
+	if !p.NeedsCsum {
+		return
+	}
+	p.NeedsCsum = false
+	start, at := int(p.CsumStart), int(p.CsumStart)+int(p.CsumOff)
+	if at+2 > len(p.Data) {
+		return
+	}
+	s := ^checksum.Checksum(p.Data[start:], 0)
+	if s == 0 {
+		s = 0xffff
+	}
+	binary.BigEndian.PutUint16(p.Data[at:], s)
+}
+
+// pseudo is the pseudo-header sum for n bytes of transport header and payload; 0 for protocols without.
+func (p *Packet) pseudo(l l4, n int) uint16 {
+	if !l.pseudo {
+		return 0
+	}
+	v := p.view()
+	off, a := v.addrOff()
+	return PseudoSum(p.Data[off:off+a], p.Data[off+a:off+2*a], p.Proto, n)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sctpCRC is the CRC32c over an SCTP packet whose checksum field counts as zero (RFC 9260 6.8, appendix A).
+func sctpCRC(t []byte) uint32 {
+	var zero [4]byte
+	c := crc32.Update(0, castagnoli, t[:8])
+	c = crc32.Update(c, castagnoli, zero[:])
+	return crc32.Update(c, castagnoli, t[12:])
+}
+
+func (p *Packet) setSCTPChecksum() {
+	if t := p.L4Bytes(); len(t) >= 12 && !p.partial() && !p.IsFragment() {
+		binary.LittleEndian.PutUint32(t[8:], sctpCRC(t))
+	}
+}
