@@ -1,0 +1,22 @@
+package netns
+
+import "errors"
+
+// Errors of this package.
+var (
+	ErrUnsupported = errors.New("network namespaces are a feature of Linux")
+	ErrExists      = errors.New("the namespace exists")
+	ErrNotExist    = errors.New("there is no such namespace")
+)
+
+// Dir is where named namespaces are kept, as by ip netns.
+const Dir = "/run/netns"
+
+// Config furnishes one interface of a namespace. The zero value changes nothing.
+type Config struct {
+	MTU       int      // bytes; 0 leaves it
+	Addresses []string // "192.168.42.2/24", "fd00::2/64", "10.0.0.1 peer 10.0.0.2/32"
+	Up        bool
+	Routes    []string // words of ip route add; the interface is the default for dev
+	Sysctls   []string // "net.ipv4.conf.all.forwarding=1"
+}

@@ -1,0 +1,33 @@
+package tun
+
+import "errors"
+
+// Errors that Open returns, each wrapped in a sentence that says what to do.
+var (
+	ErrInUse       = errors.New("device name is in use")
+	ErrNoDevice    = errors.New("there is no /dev/net/tun")
+	ErrPermission  = errors.New("not permitted")
+	ErrUnsupported = errors.New("TUN devices are supported on Linux only")
+)
+
+// Options says what to open. The zero value opens a device that the kernel names, down, with one queue.
+type Options struct {
+	Name   string // "" lets the kernel choose (tun0, tun1, ...)
+	MTU    int    // bytes; 0 leaves the kernel's default of 1500
+	Queues int    // read loops that may run side by side; 0 means 1
+	Up     bool   // set the interface up
+
+	// Attach takes a persistent device that exists (ip tuntap add dev NAME mode tun multi_queue); it stays when the
+	// TUN is closed. Without it a name that is taken is an error.
+	Attach bool
+	// NoOffload asks the kernel for ordinary datagrams with complete checksums only.
+	NoOffload bool
+}
+
+// Stats counts what became of datagrams at the device, since it was opened.
+type Stats struct {
+	RxPackets, RxBytes uint64 // read from the kernel
+	TxPackets, TxBytes uint64 // written to the kernel
+	BadHeader          uint64 // read with a virtio header that contradicts the datagram: dropped
+	TxErrors           uint64 // refused by the kernel, for whatever reason Send returned
+}
