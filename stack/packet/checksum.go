@@ -77,3 +77,6 @@ func SetIPv4Checksum(b []byte) {
 	b[10], b[11] = 0, 0
 	binary.BigEndian.PutUint16(b[10:], Sum(b[:int(b[0]&15)*4]))
 }
+
+// combineSum is the checksum over b and a pseudo-header sum, ready to be stored.
+func combineSum(b []byte, pseudo uint16) uint16 { return ^checksum.Checksum(b, pseudo) }

@@ -1,0 +1,530 @@
+package packet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// pseudoEnds are the addresses that a pseudo-header takes; nil inside of ICMP payloads that are no IP packet.
+type pseudoEnds struct{ src, dst []byte }
+
+func (e *pseudoEnds) sum(proto uint8, n int) uint16 {
+	if e == nil {
+		return 0
+	}
+	return PseudoSum(e.src, e.dst, proto, n)
+}
+
+var protoOf = map[string]uint64{
+	"icmp": ProtoICMP, "tcp": ProtoTCP, "udp": ProtoUDP, "icmp6": ProtoICMPv6, "frag6": ProtoFragment,
+	"hbh": ProtoHopByHop, "dstopt": ProtoDstOpts, "rt6": ProtoRouting,
+}
+
+// protoFor is the protocol number of the layer behind, or def.
+func (l *layer) protoFor(def uint64) uint64 {
+	if n, ok := protoOf[l.next]; ok {
+		return n
+	}
+	return def
+}
+
+// Build makes the bytes of a datagram from its notation, the one that tests, traces and scenario files share. The
+// grammar stands in doc.go. Errors are for people: they name the layer and what was expected.
+func Build(text string) ([]byte, error) {
+	text, cut, isCut := strings.Cut(text, "||")
+	layers, err := parseLayers(strings.TrimSpace(text))
+	if err != nil {
+		return nil, fmt.Errorf("packet: %w", err)
+	}
+	b, err := build(layers, nil)
+	if err == nil && isCut {
+		b, err = buildFragment(b, cut)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("packet: %w", err)
+	}
+	return b, nil
+}
+
+// MustBuild is Build for texts that are part of a program or of a test; it panics on an error.
+func MustBuild(text string) []byte {
+	b, err := Build(text)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// build makes the bytes of all layers; the sums of transport headers need the addresses around them.
+func build(ls []layer, ip *pseudoEnds) ([]byte, error) {
+	if len(ls) == 0 {
+		return nil, nil
+	}
+	l, rest := &ls[0], ls[1:]
+	switch l.kind {
+	case "ip4":
+		return l.ip4(rest)
+	case "ip6":
+		return l.ip6(rest)
+	case "frag6":
+		return l.frag6(rest, ip)
+	case "hbh", "dstopt", "rt6":
+		return l.ext(rest, ip)
+	case "udp":
+		return l.udp(rest, ip)
+	case "tcp":
+		return l.tcp(rest, ip)
+	case "icmp", "icmp6":
+		return l.icmp(rest, ip)
+	}
+	var b []byte
+	var err error
+	switch l.kind {
+	case "raw":
+		b, err = l.hex(l.word())
+	case "text":
+		b = []byte(l.word())
+	case "pat":
+		var n uint64
+		if n, err = number(l.word(), 16); err == nil {
+			b = pattern(int(n))
+		}
+	default:
+		return nil, l.fail("stands only behind ||")
+	}
+	if err != nil {
+		return nil, err
+	}
+	more, err := build(rest, ip)
+	return append(b, more...), err
+}
+
+// pattern is the payload that len=N asks for.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'a' + byte(i%26)
+	}
+	return b
+}
+
+// payload is len=N bytes of pattern, or the layers behind.
+func (l *layer) payload(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	if !l.set("len") {
+		return build(rest, ip)
+	}
+	if len(rest) > 0 {
+		return nil, l.fail("len= makes the payload; %s cannot follow", rest[0].kind)
+	}
+	n, err := l.num("len", 0, 16)
+	return pattern(int(n)), err
+}
+
+// sum is what goes into a checksum field instead of the right one, if sum= asks for it.
+func (l *layer) sum(good uint16) (uint16, error) {
+	switch s, ok := l.opts["sum"]; {
+	case !ok:
+		return good, nil
+	case s == "bad":
+		if v := good ^ 0x5555; v != 0 {
+			return v, nil
+		}
+		return 1, nil
+	case s == "none":
+		return 0, nil
+	}
+	v, err := l.num("sum", 0, 16)
+	return uint16(v), err
+}
+
+// field is a key to read: where to, its default and its width.
+type field struct {
+	to   *uint64
+	key  string
+	def  uint64
+	bits int
+}
+
+// nums reads several keys at once.
+func (l *layer) nums(fields ...field) error {
+	for _, f := range fields {
+		v, err := l.num(f.key, f.def, f.bits)
+		if err != nil {
+			return err
+		}
+		*f.to = v
+	}
+	return nil
+}
+
+func pad4(b []byte) []byte {
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func (l *layer) ip4(rest []layer) ([]byte, error) {
+	src, dst, err := l.ends(false)
+	if err != nil {
+		return nil, err
+	}
+	pay, err := build(rest, &pseudoEnds{src, dst})
+	if err != nil {
+		return nil, err
+	}
+	opts, err := l.hex(l.opts["opts"])
+	if err != nil {
+		return nil, err
+	}
+	opts = pad4(opts)
+	var ihl, off, proto, total, ver, tos, id, ttl uint64
+	if err := l.nums(field{&ihl, "ihl", uint64(5 + len(opts)/4), 4}, field{&off, "off", 0, 16}, field{&proto, "proto", l.protoFor(253), 8},
+		field{&total, "len", uint64(20 + len(opts) + len(pay)), 16}, field{&ver, "ver", 4, 4}, field{&tos, "tos", 0, 8},
+		field{&id, "id", 0x1234, 16}, field{&ttl, "ttl", 64, 8}); err != nil {
+		return nil, err
+	}
+	if ihl > 15 || total > 65535 {
+		return nil, l.fail("%d bytes with %d bytes of options do not fit an IPv4 packet", total, len(opts))
+	}
+	w := uint16(off / 8)
+	for flag, bit := range map[string]uint16{"df": 0x4000, "mf": 0x2000, "rb": 0x8000} {
+		if l.has(flag) {
+			w |= bit
+		}
+	}
+	h := make([]byte, 12, 20+len(opts)+len(pay))
+	h[0], h[1], h[8], h[9] = byte(ver<<4|ihl), byte(tos), byte(ttl), byte(proto)
+	binary.BigEndian.PutUint16(h[2:], uint16(total))
+	binary.BigEndian.PutUint16(h[4:], uint16(id))
+	binary.BigEndian.PutUint16(h[6:], w)
+	h = append(append(append(h, src...), dst...), opts...)
+	c, err := l.sum(Sum(h))
+	binary.BigEndian.PutUint16(h[10:], c)
+	return append(h, pay...), err
+}
+
+func (l *layer) ip6(rest []layer) ([]byte, error) {
+	src, dst, err := l.ends(true)
+	if err != nil {
+		return nil, err
+	}
+	pay, err := build(rest, &pseudoEnds{src, dst})
+	if err != nil {
+		return nil, err
+	}
+	var tc, fl, plen, nh, hlim uint64
+	if err := l.nums(field{&tc, "tc", 0, 8}, field{&fl, "fl", 0, 20}, field{&plen, "plen", uint64(len(pay)), 16},
+		field{&nh, "nh", l.protoFor(ProtoNone), 8}, field{&hlim, "hlim", 64, 8}); err != nil {
+		return nil, err
+	}
+	if plen > 65535 {
+		return nil, l.fail("%d bytes do not fit an IPv6 packet", plen)
+	}
+	h := make([]byte, 8, 40+len(pay))
+	binary.BigEndian.PutUint32(h, uint32(6<<28|tc<<20|fl))
+	binary.BigEndian.PutUint16(h[4:], uint16(plen))
+	h[6], h[7] = byte(nh), byte(hlim)
+	return append(append(append(h, src...), dst...), pay...), nil
+}
+
+func (l *layer) frag6(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	pay, err := build(rest, ip)
+	if err != nil {
+		return nil, err
+	}
+	var nh, off, id uint64
+	if err := l.nums(field{&nh, "nh", l.protoFor(ProtoNone), 8}, field{&off, "off", 0, 16}, field{&id, "id", 0x1234, 32}); err != nil {
+		return nil, err
+	}
+	h := fragmentHeader(byte(nh), int(off), l.has("mf"), uint32(id))
+	return append(h[:], pay...), nil
+}
+
+// fragmentHeader is RFC 8200 4.5; off is in bytes.
+func fragmentHeader(next byte, off int, more bool, id uint32) (h [8]byte) {
+	w := uint16(off) &^ 7
+	if more {
+		w |= 1
+	}
+	h[0] = next
+	binary.BigEndian.PutUint16(h[2:], w)
+	binary.BigEndian.PutUint32(h[4:], id)
+	return h
+}
+
+func (l *layer) ext(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	d, err := l.hex(l.word())
+	if err != nil {
+		return nil, err
+	}
+	if (len(d)+2)%8 != 0 || len(d) > 2046 {
+		return nil, l.fail("has %d bytes of options; they must be 8n-2 bytes, for example %s", len(d), strings.Repeat("0", 12))
+	}
+	nh, err := l.num("nh", l.protoFor(ProtoNone), 8)
+	if err != nil {
+		return nil, err
+	}
+	more, err := build(rest, ip)
+	return append(append([]byte{byte(nh), byte((len(d)+2)/8 - 1)}, d...), more...), err
+}
+
+func (l *layer) udp(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	sport, dport, err := l.pair(">", 16)
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.payload(rest, ip)
+	if err != nil {
+		return nil, err
+	}
+	n, err := l.num("ulen", uint64(8+len(d)), 16)
+	if err != nil {
+		return nil, err
+	}
+	if n > 65535 {
+		return nil, l.fail("%d bytes do not fit a UDP datagram", n)
+	}
+	h := make([]byte, 8, 8+len(d))
+	binary.BigEndian.PutUint16(h, uint16(sport))
+	binary.BigEndian.PutUint16(h[2:], uint16(dport))
+	binary.BigEndian.PutUint16(h[4:], uint16(n))
+	h = append(h, d...)
+	c := combineSum(h, ip.sum(ProtoUDP, len(h)))
+	if c == 0 {
+		c = 0xffff
+	}
+	c, err = l.sum(c)
+	binary.BigEndian.PutUint16(h[6:], c)
+	return h, err
+}
+
+func (l *layer) tcp(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	sport, dport, err := l.pair(">", 16)
+	if err != nil {
+		return nil, err
+	}
+	flags, err := l.tcpFlags()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := l.tcpOptions()
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.payload(rest, ip)
+	if err != nil {
+		return nil, err
+	}
+	var seq, ack, win, urg, doff uint64
+	if err := l.nums(field{&seq, "seq", 0, 64}, field{&ack, "ack", 0, 64}, field{&win, "win", 65535, 16}, field{&urg, "urg", 0, 16},
+		field{&doff, "doff", uint64(5 + len(opts)/4), 4}); err != nil {
+		return nil, err
+	}
+	if doff > 15 {
+		return nil, l.fail("%d bytes of options are more than 40", len(opts))
+	}
+	h := make([]byte, 20, 20+len(opts)+len(d))
+	binary.BigEndian.PutUint16(h, uint16(sport))
+	binary.BigEndian.PutUint16(h[2:], uint16(dport))
+	binary.BigEndian.PutUint32(h[4:], uint32(seq))
+	binary.BigEndian.PutUint32(h[8:], uint32(ack))
+	h[12], h[13] = byte(doff<<4), flags
+	binary.BigEndian.PutUint16(h[14:], uint16(win))
+	binary.BigEndian.PutUint16(h[18:], uint16(urg))
+	h = append(append(h, opts...), d...)
+	c, err := l.sum(combineSum(h, ip.sum(ProtoTCP, len(h))))
+	binary.BigEndian.PutUint16(h[16:], c)
+	return h, err
+}
+
+// tcpFlagBits in the order in which Text prints them.
+var tcpFlagBits = [...]struct {
+	c   byte
+	bit uint8
+}{{'S', 2}, {'A', 16}, {'F', 1}, {'R', 4}, {'P', 8}, {'U', 32}, {'E', 64}, {'C', 128}}
+
+func (l *layer) tcpFlags() (flags uint8, err error) {
+	if len(l.args) < 2 || l.args[1] == "-" {
+		return 0, nil
+	}
+next:
+	for i := range len(l.args[1]) {
+		for _, f := range tcpFlagBits {
+			if f.c == l.args[1][i] {
+				flags |= f.bit
+				continue next
+			}
+		}
+		return 0, l.fail("flag %q is unknown; flags are letters of SAFRPUEC, or -", l.args[1][i:i+1])
+	}
+	return flags, nil
+}
+
+func (l *layer) tcpOptions() ([]byte, error) {
+	var o []byte
+	if l.set("mss") {
+		v, err := l.num("mss", 0, 16)
+		if err != nil {
+			return nil, err
+		}
+		o = binary.BigEndian.AppendUint16(append(o, 2, 4), uint16(v))
+	}
+	if l.set("ws") {
+		v, err := l.num("ws", 0, 8)
+		if err != nil {
+			return nil, err
+		}
+		o = append(o, 1, 3, 3, byte(v))
+	}
+	if l.has("sackok") {
+		o = append(o, 1, 1, 4, 2)
+	}
+	if ts, ok := l.opts["ts"]; ok {
+		a, b, _ := strings.Cut(ts, ":")
+		x, err := number(a, 32)
+		if err != nil {
+			return nil, l.fail("ts=%s is not VALUE:ECHO: %w", ts, err)
+		}
+		y, err := number(b, 32)
+		if err != nil {
+			return nil, l.fail("ts=%s is not VALUE:ECHO: %w", ts, err)
+		}
+		o = binary.BigEndian.AppendUint32(append(o, 1, 1, 8, 10), uint32(x))
+		o = binary.BigEndian.AppendUint32(o, uint32(y))
+	}
+	more, err := l.hex(l.opts["opts"])
+	return pad4(append(o, more...)), err
+}
+
+func (l *layer) icmp(rest []layer, ip *pseudoEnds) ([]byte, error) {
+	typ, code, err := l.pair("/", 8)
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.payload(rest, nil)
+	if err != nil {
+		return nil, err
+	}
+	if l.set("trunc") {
+		n, err := l.num("trunc", 0, 16)
+		if err != nil {
+			return nil, err
+		}
+		d = d[:min(int(n), len(d))]
+	}
+	h := make([]byte, 8, 8+len(d))
+	h[0], h[1] = byte(typ), byte(code)
+	if err := l.icmpRest(h, typ, code); err != nil {
+		return nil, err
+	}
+	h = append(h, d...)
+	pseudo := uint16(0)
+	if l.kind == "icmp6" {
+		pseudo = ip.sum(ProtoICMPv6, len(h))
+	}
+	c, err := l.sum(combineSum(h, pseudo))
+	binary.BigEndian.PutUint16(h[2:], c)
+	return h, err
+}
+
+// icmpRest fills bytes 4 to 7 of an ICMP header, which every type uses in its own way.
+func (l *layer) icmpRest(h []byte, typ, code uint64) error {
+	var id, seq, mtu, ptr uint64
+	v6 := l.kind == "icmp6"
+	wide := 16
+	if v6 {
+		wide = 32
+	}
+	if err := l.nums(field{&id, "id", 1, 16}, field{&seq, "seq", 1, 16}, field{&mtu, "mtu", 0, wide}, field{&ptr, "ptr", 0, wide}); err != nil {
+		return err
+	}
+	switch {
+	case !v6 && (typ == 0 || typ == 8 || typ == 13 || typ == 14), v6 && (typ == 128 || typ == 129):
+		binary.BigEndian.PutUint16(h[4:], uint16(id))
+		binary.BigEndian.PutUint16(h[6:], uint16(seq))
+	case !v6 && typ == 3 && code == 4:
+		binary.BigEndian.PutUint16(h[6:], uint16(mtu))
+	case !v6 && typ == 12:
+		if ptr > 255 {
+			return l.fail("ptr=%d is not a number of 8 bits", ptr)
+		}
+		h[4] = byte(ptr)
+	case !v6 && typ == 5 && l.set("gw"):
+		gw, err := address(l.opts["gw"], false)
+		if err != nil {
+			return l.fail("gw: %w", err)
+		}
+		copy(h[4:], gw)
+	case v6 && typ == 2:
+		binary.BigEndian.PutUint32(h[4:], uint32(mtu))
+	case v6 && typ == 4:
+		binary.BigEndian.PutUint32(h[4:], uint32(ptr))
+	}
+	return nil
+}
+
+// buildFragment is "|| frag SIZE idx=I [id=N]": piece I of the datagram, cut into pieces of SIZE payload bytes.
+func buildFragment(b []byte, text string) ([]byte, error) {
+	l, err := parseLayer(strings.TrimSpace(text))
+	if err != nil {
+		return nil, fmt.Errorf("behind ||: %w", err)
+	}
+	if l.kind != "frag" {
+		return nil, fmt.Errorf("behind || stands %q; expected frag SIZE idx=I", l.kind)
+	}
+	size, err := number(l.word(), 16)
+	if err != nil {
+		return nil, l.fail("%w", err)
+	}
+	idx, err := l.num("idx", 0, 16)
+	if err != nil {
+		return nil, err
+	}
+	if !l.set("idx") || size < 8 {
+		return nil, l.fail("needs a SIZE of at least 8 and idx=I")
+	}
+	v6 := len(b) >= 40 && b[0]>>4 == 6
+	bits, def := 16, uint64(0)
+	if v6 {
+		bits, def = 32, 0x1234
+	}
+	id, err := l.num("id", def, bits)
+	if err != nil {
+		return nil, err
+	}
+	hlen := 40
+	if !v6 {
+		if len(b) < 20 || int(b[0]&15)*4 > len(b) || b[0]&15 < 5 {
+			return nil, l.fail("only a whole IP packet can be cut")
+		}
+		hlen = int(b[0]&15) * 4
+	}
+	size &^= 7
+	off := int(idx) * int(size)
+	if off >= len(b)-hlen {
+		return nil, l.fail("idx=%d is behind the end: %d bytes make %d pieces", idx, len(b)-hlen, (len(b)-hlen+int(size)-1)/int(size))
+	}
+	end := min(off+int(size), len(b)-hlen)
+	more := end < len(b)-hlen
+	h := append([]byte(nil), b[:hlen]...)
+	if v6 {
+		fh := fragmentHeader(b[6], off, more, uint32(id))
+		h[6] = ProtoFragment
+		binary.BigEndian.PutUint16(h[4:], uint16(8+end-off))
+		h = append(h, fh[:]...)
+	} else {
+		binary.BigEndian.PutUint16(h[2:], uint16(hlen+end-off))
+		if l.set("id") {
+			binary.BigEndian.PutUint16(h[4:], uint16(id))
+		}
+		w := uint16(off / 8)
+		if more {
+			w |= 0x2000
+		}
+		binary.BigEndian.PutUint16(h[6:], w)
+		SetIPv4Checksum(h)
+	}
+	return append(h, b[hlen+off:hlen+end]...), nil
+}
