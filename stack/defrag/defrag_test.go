@@ -261,7 +261,7 @@ func TestECNOfTheWhole(t *testing.T) {
 				t.Errorf("%d+%d: whole %v, reason %d", tt.a, tt.b, w != nil, r)
 			}
 		case w == nil || int(w.Data[1]&3) != tt.want || int(w.FragECN) != tt.want:
-			t.Errorf("%d+%d: %v, want %d", tt.a, tt.b, w, tt.want)
+			t.Errorf("%d+%d: not whole with %d", tt.a, tt.b, tt.want)
 		}
 	}
 }
@@ -278,7 +278,7 @@ func TestDFStaysIfTheLargestFragmentHadIt(t *testing.T) {
 		add(t, d, 0, s.cut(0, 64, true, tt.first), 1)
 		w, _ := add(t, d, 0, s.cut(64, 100, false, tt.second), 1)
 		if w == nil || w.Data[6] != map[bool]byte{true: 0x40}[tt.want] || !w.FragDF || w.FragMax != 84 {
-			t.Errorf("want DF %t: %+v", tt.want, w)
+			t.Errorf("DF is not %t on the whole, or FragDF, FragMax are wrong", tt.want)
 		}
 	}
 }
@@ -300,32 +300,97 @@ func TestPingOfDeathDiesWhenItIsComplete(t *testing.T) {
 	}
 }
 
-func TestFirstFragmentMustHoldAllHeaders(t *testing.T) {
+// Expected from the kernel: 6.18 forwards such a fragment as it is where conntrack reassembles.
+func TestFirstFragmentWithoutAllHeadersPassesConntrackAndDiesLocally(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		proto uint8
+		chain []byte // extension header that begins the payload
 		n     int
-		want  packet.Reason
+		cut   bool
 	}{
-		{6, 16, packet.ReasonFragMalformed}, {6, 24, packet.ReasonFragQueued}, {17, 8, packet.ReasonFragQueued}, {58, 8, packet.ReasonFragQueued},
-		{nhDestOpts, 8, packet.ReasonFragMalformed}, // 8 bytes of options and nothing behind them
+		{6, nil, 16, true}, {6, nil, 24, false}, {17, nil, 8, false}, {58, nil, 8, false},
+		{nhDestOpts, []byte{17, 0}, 8, true},          // 8 bytes of options and nothing behind them
+		{nhDestOpts, []byte{17, 1}, 8, true},          // 8 of 16 bytes of options
+		{nhDestOpts, []byte{nhDestOpts, 1}, 8, false}, // the chain leaves the fragment: not judged
 	} {
 		d, s := New(DefaultOptions()), udp(true, 64)
 		s.proto = tt.proto
-		copy(s.payload, []byte{17, 0})
-		if _, r := add(t, d, 0, s.cut(0, tt.n, true), 1); r != tt.want {
-			t.Errorf("proto %d with %d bytes: reason %d, want %d", tt.proto, tt.n, r, tt.want)
+		copy(s.payload, tt.chain)
+		b := s.cut(0, tt.n, true)
+		want := map[bool]packet.Reason{true: packet.ReasonNone, false: packet.ReasonFragQueued}[tt.cut]
+		if w, r := add(t, d, 0, b, 1); r != want || w != nil {
+			t.Errorf("proto %d with %d bytes: reason %d, want %d", tt.proto, tt.n, r, want)
+		}
+		p := packet.New()
+		p.Load(b)
+		p.Parse()
+		_, r := d.Add(0, p, 1, UserLocal)
+		code, ptr, ok := ParamProblem(p)
+		if ok != tt.cut || ok && (code != 3 || ptr != 0) || (r == packet.ReasonFragMalformed) != tt.cut {
+			t.Errorf("local, proto %d with %d bytes: reason %d, %d/%d %t", tt.proto, tt.n, r, code, ptr, ok)
 		}
 	}
 }
 
-func TestInterfacesMeetInIPv4Only(t *testing.T) {
+// Each line is what the kernel did with fragments of protocol 253 to its own address and no conntrack: an answer 4/1
+// shows that the datagram became whole.
+func TestLocalDeliveryOfIPv6IsStricter(t *testing.T) {
 	t.Parallel()
-	for _, v6 := range []bool{false, true} {
-		d, s := New(DefaultOptions()), udp(v6, 64)
-		add(t, d, 0, s.cut(0, 32, true), 1)
-		if w, _ := add(t, d, 0, s.cut(32, 64, false), 2); (w != nil) == v6 {
-			t.Errorf("v6=%t: whole %t", v6, w != nil)
+	type frag struct {
+		off, end int
+		more     bool
+	}
+	a, b := frag{0, 32, true}, frag{32, 64, false}
+	tests := []struct {
+		name  string
+		frags []frag
+		whole bool
+		ptr   uint32 // of the 4/0 for the fragment in the middle; 0: none
+	}{
+		{"plain", []frag{a, b}, true, 0},
+		{"odd length", []frag{a, {32, 37, true}, b}, true, 4},
+		{"beyond 65535", []frag{a, {65528, 65544, false}, b}, true, 42},
+		{"two ends", []frag{b, {40, 72, false}, a}, false, 0},
+		{"no payload", []frag{a, {32, 32, true}, b}, false, 0},
+		{"beyond the end", []frag{b, {64, 80, true}, a}, false, 0},
+		{"duplicate", []frag{a, a, b}, true, 0},
+		{"atomic with the same id", []frag{a, {0, 16, false}, b}, true, 0},
+	}
+	for _, tt := range tests {
+		d, s := New(DefaultOptions()), udp(true, 66000)
+		s.proto = 253
+		whole := false
+		for i, f := range tt.frags {
+			p := packet.New()
+			p.Load(s.cut(f.off, f.end, f.more))
+			p.Parse()
+			w, _ := d.Add(0, p, 1, UserLocal)
+			whole = w != nil
+			if _, ptr, _ := ParamProblem(p); i == 1 && ptr != tt.ptr {
+				t.Errorf("%s: pointer %d, want %d", tt.name, ptr, tt.ptr)
+			}
+		}
+		if whole != tt.whole {
+			t.Errorf("%s: whole %t, want %t", tt.name, whole, tt.whole)
+		}
+	}
+}
+
+func TestInterfacesMeetUnlessTheDestinationIsOfOneLink(t *testing.T) {
+	t.Parallel()
+	multicast := func(b []byte) { b[24] = 0xff }
+	for _, tt := range []struct {
+		v6     bool
+		change func([]byte)
+		want   bool
+	}{
+		{false, func([]byte) {}, true}, {true, func([]byte) {}, true}, {true, multicast, false},
+	} {
+		d, s := New(DefaultOptions()), udp(tt.v6, 64)
+		add(t, d, 0, s.cut(0, 32, true, tt.change), 1)
+		if w, _ := add(t, d, 0, s.cut(32, 64, false, tt.change), 2); (w != nil) != tt.want {
+			t.Errorf("v6=%t: whole %t", tt.v6, w != nil)
 		}
 	}
 }

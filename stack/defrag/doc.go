@@ -30,7 +30,8 @@
 //
 // # What Linux does with odd fragments
 //
-// The key is (source, destination, id, user), for IPv4 also the protocol, for IPv6 conntrack also the interface.
+// The key is (source, destination, id, user), for IPv4 also the protocol, for IPv6 also the interface if the
+// destination means something on one link only.
 //
 //	contained in what came in order before    ignored          ReasonFragDuplicate
 //	any other overlap                         queue dies       ReasonFragOverlap (RFC 5722, for IPv4 as well)
@@ -39,7 +40,7 @@
 //	                                          goes on as it is; IPv6 local: fragment dies (ParamProblem)
 //	end beyond 65535                          IPv4: queue dies when it is complete; IPv6: fragment dies
 //	mix of Not-ECT and ECT or CE              queue dies when it is complete (RFC 3168 5.3)
-//	first IPv6 fragment without all headers   fragment dies (RFC 7112)
+//	first IPv6 fragment without all headers   conntrack: goes on as it is; local: fragment dies (RFC 7112)
 //	atomic IPv6 fragment                      whole at once, the header goes
 //
 // "In order" is meant literally: fragments that followed one another form a run, and only what lies within one run

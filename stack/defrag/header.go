@@ -101,17 +101,40 @@ func read6(p *packet.Packet, in int, user uint32) (f fragment, is look) {
 	if user == UserLocal {
 		f.kind = kind6Local
 	}
-	if f.kind == kind6 || scoped(f.dst) {
+	if scoped(f.dst) {
 		f.key.in = in
 	}
 	f.end = f.off + len(f.payload)
 	switch {
 	case f.kind == kind6Local && f.off == 0 && !f.more:
 		return f, notFragment // RFC 6946: local delivery passes an atomic fragment over
+	case f.headersCut() && f.kind == kind6:
+		return f, notFragment // Linux's conntrack lets it pass as it is (measured)
 	case f.headersCut():
 		return f, broken
 	}
 	return f, aFragment
+}
+
+// ParamProblem is the code and pointer of the ICMPv6 Parameter Problem that local delivery owes the sender of p, which
+// Add has dropped for UserLocal with ReasonFragMalformed (RFC 8200 4.5; measured). Not ok: none is due. Conntrack
+// never answers.
+func ParamProblem(p *packet.Packet) (code uint8, ptr uint32, ok bool) {
+	if !p.V6 {
+		return 0, 0, false
+	}
+	f, is := read6(p, 0, UserLocal)
+	switch {
+	case is == broken && f.headersCut():
+		return 3, 0, true // first fragment without all headers (RFC 7112)
+	case is != aFragment:
+		return 0, 0, false
+	case f.end > maxLen:
+		return 0, uint32(f.head) + 2, true // the offset is wrong
+	case f.more && f.end&7 != 0:
+		return 0, 4, true // the payload length is wrong
+	}
+	return 0, 0, false
 }
 
 // scoped tells whether an IPv6 destination means something on one link only (multicast, fe80::/10).
