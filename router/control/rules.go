@@ -1,0 +1,165 @@
+package control
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/moat-router/moat/policy"
+)
+
+var errNoFlow = errors.New("such conntrack doesn't exist")
+
+// ParseRules sorts the words of "moat rules": family flags -4 and -6 may stand anywhere in front of the command.
+// Without one, both families are meant by save and by restore's texts, and IPv4 by an iptables command line.
+func ParseRules(args []string) (*RulesCommand, error) {
+	c := &RulesCommand{}
+	for len(args) > 0 {
+		switch args[0] {
+		case "-4", "--ipv4":
+			c.Families = []policy.Family{policy.V4}
+		case "-6", "--ipv6":
+			c.Families = []policy.Family{policy.V6}
+		case "save":
+			c.Verb = "save"
+			return c, c.save(args[1:])
+		case "restore":
+			c.Verb = "restore"
+			return c, c.restore(args[1:])
+		default:
+			c.Verb, c.Args = "edit", args
+			return c, c.edit()
+		}
+		args = args[1:]
+	}
+	return nil, usage("what about the rules? Try save, restore, -L, -S, -A, -I, -D, -R, -N, -X, -P, -F or -Z (moat rules --help)")
+}
+
+// RulesCommand is a parsed "moat rules" command line.
+type RulesCommand struct {
+	Verb     string // save, restore, edit
+	Families []policy.Family
+	Table    string   // save
+	Counters bool     // save -c, restore -c
+	NoFlush  bool     // restore
+	Test     bool     // restore
+	File     string   // restore; "" or "-" is standard input
+	Args     []string // edit
+}
+
+func (c *RulesCommand) save(args []string) error {
+	w := &words{args: args}
+	for {
+		opt, ok := w.next()
+		if !ok {
+			return nil
+		}
+		var err error
+		switch opt {
+		case "-c", "--counters":
+			c.Counters = true
+		case "-t", "--table":
+			c.Table, err = w.arg()
+		case "-4", "--ipv4":
+			c.Families = []policy.Family{policy.V4}
+		case "-6", "--ipv6":
+			c.Families = []policy.Family{policy.V6}
+		default:
+			err = usage("rules save: %q is unknown: it takes -t TABLE, -c, -4 and -6", opt)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *RulesCommand) restore(args []string) error {
+	for _, a := range args {
+		switch a {
+		case "-n", "--noflush":
+			c.NoFlush = true
+		case "-t", "--test":
+			c.Test = true
+		case "-c", "--counters":
+			c.Counters = true
+		case "-4", "--ipv4":
+			c.Families = []policy.Family{policy.V4}
+		case "-6", "--ipv6":
+			c.Families = []policy.Family{policy.V6}
+		default:
+			if len(a) > 1 && a[0] == '-' {
+				return usage("rules restore: %q is unknown: it takes --noflush, --test, --counters, -4, -6 and a file", a)
+			}
+			if c.File != "" {
+				return usage("rules restore: one file, not %q and %q", c.File, a)
+			}
+			c.File = a
+		}
+	}
+	return nil
+}
+
+// editCommands are iptables' commands with what they need behind them.
+var editCommands = []string{"-L", "--list", "-S", "--list-rules", "-A", "--append", "-I", "--insert", "-D", "--delete", "-R", "--replace",
+	"-C", "--check", "-N", "--new-chain", "-X", "--delete-chain", "-P", "--policy", "-F", "--flush", "-Z", "--zero", "-E", "--rename-chain"}
+
+func (c *RulesCommand) edit() error {
+	for i, a := range c.Args {
+		switch a {
+		case "-4", "--ipv4":
+			c.Families = []policy.Family{policy.V4}
+		case "-6", "--ipv6":
+			c.Families = []policy.Family{policy.V6}
+		default:
+			continue
+		}
+		c.Args = slices.Delete(slices.Clone(c.Args), i, i+1)
+		break
+	}
+	if !slices.ContainsFunc(c.Args, func(a string) bool {
+		return slices.Contains(editCommands, a) || len(a) > 2 && a[0] == '-' && a[1] != '-' && slices.Contains(editCommands, a[:2])
+	}) {
+		return usage("no command in %q: one of save, restore, -L, -S, -A, -I, -D, -R, -C, -N, -X, -P, -F, -Z, -E", c.Args)
+	}
+	return nil
+}
+
+// family is the one that an edit is about.
+func (c *RulesCommand) family() policy.Family {
+	if len(c.Families) == 1 {
+		return c.Families[0]
+	}
+	return policy.V4
+}
+
+func (s *Server) rules(r *Request, a *answer) error {
+	c, err := ParseRules(r.Args)
+	if err != nil {
+		return err
+	}
+	switch c.Verb {
+	case "save":
+		families := c.Families
+		if families == nil {
+			families = []policy.Family{policy.V4, policy.V6}
+		}
+		for _, f := range families {
+			text, err := s.backend.SaveRules(f, c.Table, c.Counters)
+			if err != nil {
+				return err
+			}
+			a.printf("%s", text)
+		}
+		return nil
+	case "restore":
+		to := Restore{Name: r.Name, NoFlush: c.NoFlush, Test: c.Test, Counters: c.Counters}
+		if c.family() == policy.V6 {
+			to.V6 = r.In
+		} else {
+			to.V4 = r.In
+		}
+		return s.backend.RestoreRules(to)
+	}
+	text, err := s.backend.EditRules(c.family(), c.Args)
+	a.printf("%s", text)
+	return err
+}
