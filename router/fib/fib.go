@@ -9,7 +9,7 @@ type Key struct {
 	TOS      uint8
 	Mark     uint32
 	IIF      int // ingress interface; 0: from the router itself
-	OIF      int // only routes through this interface; 0: any
+	OIF      int // only routes through this interface (IPv6 with Src given: preferably, as in Linux); 0: any
 }
 
 // Result is the answer. The zero value is "no route" (RTN_UNSPEC).
@@ -38,3 +38,12 @@ const (
 	Prohibit
 	Throw
 )
+
+var typeNames = [...]string{"none", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw"}
+
+func (t Type) String() string {
+	if int(t) < len(typeNames) {
+		return typeNames[t]
+	}
+	return "none"
+}
