@@ -14,8 +14,9 @@ type Env interface {
 	// MasqueradeAddr is the source that MASQUERADE takes for p leaving by out (inet_select_addr with the next hop;
 	// ipv6_dev_get_saddr).
 	MasqueradeAddr(p *Packet, out *Dev) (packet.Addr, bool)
-	// RedirectAddr is the address that REDIRECT sends to at PREROUTING: the first of the ingress interface.
-	RedirectAddr(v6 bool, in *Dev) (packet.Addr, bool)
+	// RedirectAddr is the address that REDIRECT sends to: the first of the ingress interface (in IPv6 of p's scope);
+	// loopback for the router's own packets (in nil).
+	RedirectAddr(p *Packet, in *Dev) (packet.Addr, bool)
 	// ReversePath tells whether p's source would be reached through the interface it came by (xt_rpfilter).
 	ReversePath(p *Packet, how ReversePath) bool
 	// PathMTU is the MTU of the route to p's destination, or with reverse to its source (TCPMSS --clamp-mss-to-pmtu).

@@ -1,0 +1,99 @@
+package router
+
+import (
+	"sync/atomic"
+
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/stack/frag"
+	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// device is an interface of the router: what rules know of it, and the link behind it.
+type device struct {
+	policy.Dev
+	link link.Link // nil for lo
+	mtu  atomic.Int32
+	up   atomic.Bool
+	// csumGood says that a fragment or a flagged packet that arrives here counts as verified by a NIC
+	// (rx_checksum_offload).
+	csumGood bool
+	// allGood says so of every packet (the csum_offload of scenarios).
+	allGood bool
+
+	rx, tx devCount
+}
+
+type devCount struct{ packets, bytes, errors atomic.Uint64 }
+
+func (c *devCount) add(n int) {
+	c.packets.Add(1)
+	c.bytes.Add(uint64(n))
+}
+
+func (d *device) isUp() bool { return d.up.Load() }
+
+// pathMTU is the MTU on p's way out here: that of the route, if it has one, within that of the interface.
+func (d *device) pathMTU(p *passage) int {
+	mtu := int(d.mtu.Load())
+	if p.dest.MTU != 0 && p.dest.MTU < mtu {
+		mtu = p.dest.MTU
+	}
+	if p.V6 && mtu < 1280 {
+		mtu = 1280 // RFC 8200 5: no link has less
+	}
+	return mtu
+}
+
+// tooBig tells whether p may neither pass nor be cut (ip_exceeds_mtu, ip6_pkt_too_big). A super-segment counts by its
+// segments. A datagram that came in fragments may be cut again, but not below what its sender had cut it to.
+func (p *passage) tooBig(mtu int) bool {
+	if len(p.Data) <= mtu || !p.V6 && !p.DF() {
+		return false
+	}
+	if p.FragMax > 0 {
+		return p.FragMax > mtu
+	}
+	return frag.NetworkLen(p.Packet.Packet) > mtu
+}
+
+// send cuts p to fit and writes it out (ip_finish_output, ip6_finish_output).
+func (w *worker) send(p *passage, out *device) packet.Reason {
+	mtu := out.pathMTU(p)
+	if !frag.Needed(p.Packet.Packet, mtu, out.link.Offloads()) {
+		w.one[0] = p.Packet.Packet
+		return w.put(out, w.one[:])
+	}
+	why := packet.ReasonNone
+	err := frag.Cut(p.Packet.Packet, mtu, out.link.Offloads(), w.Rand.Uint32(), func(b *packet.Packet) {
+		w.one[0] = b
+		if r := w.put(out, w.one[:]); r != packet.ReasonNone {
+			why = r
+		}
+	})
+	switch {
+	case err == frag.ErrTooBig:
+		w.icmpError(p, errTooBig, uint32(mtu))
+		return packet.ReasonTooBig
+	case err != nil:
+		return packet.ReasonFragFailed
+	}
+	return why
+}
+
+func (w *worker) put(out *device, b []*packet.Packet) packet.Reason {
+	n, err := out.link.Send(w.ID, b)
+	for _, p := range b[:n] {
+		out.tx.add(len(p.Data))
+	}
+	switch err {
+	case nil:
+		return packet.ReasonNone
+	case link.ErrDown, link.ErrClosed:
+		return packet.ReasonLinkDown
+	case link.ErrFull:
+		return packet.ReasonLinkFull
+	}
+	out.tx.errors.Add(1)
+	return packet.ReasonLinkError
+}

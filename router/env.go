@@ -1,0 +1,117 @@
+package router
+
+import (
+	"time"
+
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/nflog"
+	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// A worker is the policy.Env of the packets that it carries.
+var _ policy.Env = (*worker)(nil)
+
+func index(d *policy.Dev) int {
+	if d == nil {
+		return 0
+	}
+	return d.Index
+}
+
+// AddrType implements policy.Env.
+func (w *worker) AddrType(v6 bool, a packet.Addr, dev *policy.Dev) policy.AddrType {
+	return policy.AddrType(w.s.fib.AddrType(v6, a, index(dev)))
+}
+
+// MasqueradeAddr implements policy.Env.
+func (w *worker) MasqueradeAddr(p *policy.Packet, out *policy.Dev) (packet.Addr, bool) {
+	d := w.s.fib.Lookup(fib.Key{V6: p.V6, Dst: p.Dst(), OIF: out.Index, Mark: p.Mark})
+	return w.s.fib.MasqueradeAddr(p.V6, out.Index, d.Gateway, p.Dst())
+}
+
+// RedirectAddr implements policy.Env.
+func (w *worker) RedirectAddr(p *policy.Packet, in *policy.Dev) (packet.Addr, bool) {
+	return w.s.fib.RedirectAddr(p.V6, index(in), p.Dst())
+}
+
+// ReversePath implements policy.Env.
+func (w *worker) ReversePath(p *policy.Packet, how policy.ReversePath) bool {
+	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: p.Src(), Mark: p.Mark, IIF: index(p.In)}
+	if !p.V6 {
+		k.TOS = p.TOS() & 0x1e
+	}
+	return w.s.fib.ReversePath(k, fib.Reverse(how))
+}
+
+// PathMTU implements policy.Env.
+func (w *worker) PathMTU(p *policy.Packet, reverse bool) int {
+	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: p.Src(), Mark: p.Mark, IIF: index(p.In)}
+	if reverse {
+		k.Dst, k.Src, k.IIF = k.Src, packet.Addr{}, 0
+	}
+	d := w.s.fib.Lookup(k)
+	dev := w.r.dev(d.Dev)
+	if dev == nil {
+		return 0
+	}
+	mtu := int(dev.mtu.Load())
+	if d.MTU != 0 && d.MTU < mtu {
+		mtu = d.MTU
+	}
+	return mtu
+}
+
+// Tee implements policy.Env: a copy starts a life of its own at OUTPUT, untracked, and is never copied again
+// (nf_dup_ipv4, nf_dup_ipv6).
+func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
+	k := fib.Key{V6: p.V6, Dst: gateway}
+	if oif != "" {
+		if d := w.r.byName[oif]; d != nil {
+			k.OIF = d.Index
+		} else {
+			return
+		}
+	}
+	if !p.V6 {
+		k.TOS = p.TOS() & 0x1e
+	}
+	d := w.s.fib.Lookup(k)
+	if !reachable(d) {
+		return
+	}
+	q := w.make()
+	q.Load(p.Data)
+	q.Offload = p.Offload
+	if q.Parse() != packet.ReasonNone {
+		w.end(q, packet.ReasonNone)
+		return
+	}
+	q.Mark, q.Trace, q.Duplicate = p.Mark, p.Trace, true
+	q.CT.Info = conntrack.Untracked
+	if !p.V6 {
+		q.SetDF(true) // no one cuts the copy, or errors about it would come back
+	}
+	if p.Hook == policy.PreRouting || p.Hook == policy.Input {
+		q.DecTTL() // a copy that comes by here again dies at last
+	}
+	q.dest = d
+	w.nested(q, w.output)
+}
+
+// Trace implements policy.Env.
+func (w *worker) Trace(p *policy.Packet, t policy.TableID, chain, what string, n int) {
+	b := nflog.AppendTrace(w.line[:0], t.String(), chain, what, n, p.Packet, logContext(p))
+	w.line = b
+	w.Log(4, b)
+}
+
+// Log implements policy.Env.
+func (w *worker) Log(level uint8, line []byte) { w.r.log.line(w.now, level, line) }
+
+// NFLog implements policy.Env.
+func (w *worker) NFLog(p *policy.Packet, group uint16, line []byte) { w.r.log.line(w.now, 5, line) }
+
+// Wall implements policy.Env.
+func (w *worker) Wall(t packet.Time) time.Time { return w.r.epoch.Add(time.Duration(t)) }

@@ -1,0 +1,84 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// tickEvery is how often timers are looked at in a live router. Deadlines are seconds; a look-up takes a past one for
+// absent, so nothing depends on this being exact.
+const tickEvery = 100 * time.Millisecond
+
+// Serve carries packets until ctx ends or a link breaks: one goroutine per link queue, one for timers, one for the
+// router's own sockets. It returns nil when ctx ended it.
+func (r *Router) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	next := 0
+	for _, d := range r.devs {
+		if d == nil || d.link == nil {
+			continue
+		}
+		for q := range d.link.Queues() {
+			if next >= len(r.workers)-2 {
+				return fmt.Errorf("the router was built for %d workers, and its links have more queues", len(r.workers)-2)
+			}
+			w := r.workers[next]
+			next++
+			wg.Go(func() {
+				err := d.link.Serve(q, func(batch []*packet.Packet) {
+					w.enter(r.Time())
+					w.arrivals(d, batch...)
+				})
+				if err != nil && !errors.Is(err, link.ErrClosed) {
+					cancel(fmt.Errorf("interface %s: %w", d.Name, err))
+				}
+			})
+		}
+	}
+	wg.Go(func() { r.housekeeping(ctx) })
+	<-ctx.Done()
+	for _, d := range r.devs {
+		if d != nil && d.link != nil {
+			d.link.Close()
+		}
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (r *Router) housekeeping(ctx context.Context) {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			r.mu.Lock()
+			r.tick()
+			r.mu.Unlock()
+		}
+	}
+}
+
+// arrivals is step 1: a link hands us a batch.
+func (w *worker) arrivals(in *device, batch ...*packet.Packet) {
+	for _, b := range batch {
+		in.rx.add(len(b.Data))
+		if in.allGood {
+			b.CsumGood = true
+		}
+		w.receive(b, in)
+	}
+}

@@ -1,0 +1,195 @@
+package router
+
+import (
+	"encoding/binary"
+
+	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// deliver is the end of INPUT: the packet is for the router. Sockets are gVisor's (stack/host); echo replies, resets
+// and errors are made here, since they must be Linux's to the byte.
+func (w *worker) deliver(p *passage) packet.Reason {
+	if p.V6 {
+		if why := w.destinationHeaders6(p); why != packet.ReasonNone {
+			return why
+		}
+	}
+	switch p.Proto {
+	case protoICMP:
+		if !p.V6 {
+			return w.deliverICMP(p)
+		}
+	case protoICMPv6:
+		if p.V6 {
+			return w.deliverICMPv6(p)
+		}
+	case protoTCP, protoUDP:
+		return w.deliverToSocket(p)
+	case 59: // no next header: there is nothing to deliver (RFC 8200 4.7)
+		if p.V6 {
+			return packet.ReasonLocalIgnored
+		}
+	}
+	if p.V6 {
+		// Parameter problem, code 1: the pointer is at the next-header field that nobody knows (RFC 4443 3.4).
+		w.icmpError(p, errProtocol, uint32(p.NextHeaderOffset()))
+		return packet.ReasonNoProtocol
+	}
+	w.icmpError(p, errProtocol, 0)
+	return packet.ReasonNoProtocol
+}
+
+func (w *worker) deliverToSocket(p *passage) packet.Reason {
+	if !p.TransportSumOK() {
+		return packet.ReasonLocalChecksum
+	}
+	if h := w.r.host; h != nil && h.HasSocket(p.Packet.Packet) {
+		p.CompleteChecksum()
+		if !h.Deliver(p.Packet.Packet, p.in.Index) {
+			return packet.ReasonHostFull
+		}
+		return packet.ReasonNone
+	}
+	if p.Proto == protoTCP {
+		if _, ok := p.TCP(); !ok {
+			return packet.ReasonLocalIgnored
+		}
+		w.sendReset(p, true)
+		return packet.ReasonNoSocket
+	}
+	if len(p.L4Bytes()) < 8 {
+		return packet.ReasonLocalIgnored
+	}
+	if p.dest.Type == fib.Local || p.V6 && p.dest.Type == fib.Anycast {
+		w.icmpError(p, errPort, 0)
+	}
+	return packet.ReasonNoSocket
+}
+
+// deliverICMP answers echo and timestamp requests (RFC 792, RFC 1122 3.2.2.6 and 3.2.2.8). Errors about packets of
+// our own sockets go to them.
+func (w *worker) deliverICMP(p *passage) packet.Reason {
+	h := p.L4Bytes()
+	if len(h) < 8 || !p.TransportSumOK() {
+		return packet.ReasonLocalChecksum
+	}
+	broad := p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast
+	switch h[0] {
+	case 8:
+		if w.s.sys.ICMPEchoIgnoreAll || broad && w.s.sys.ICMPEchoIgnoreBroadcasts {
+			return packet.ReasonLocalIgnored
+		}
+		w.icmpReply(p, func(b []byte) { b[0] = 0 })
+		return packet.ReasonNone
+	case 13:
+		if broad && w.s.sys.ICMPEchoIgnoreBroadcasts || len(h) < 20 {
+			return packet.ReasonLocalIgnored
+		}
+		ms := w.msOfDay()
+		w.icmpReply(p, func(b []byte) {
+			b[0] = 14
+			binary.BigEndian.PutUint32(b[12:], ms) // received
+			binary.BigEndian.PutUint32(b[16:], ms) // sent
+		})
+		return packet.ReasonNone
+	case 3, 4, 5, 11, 12:
+		if w.r.host != nil {
+			w.r.host.Deliver(p.Packet.Packet, p.in.Index)
+			return packet.ReasonNone
+		}
+	}
+	return packet.ReasonLocalIgnored
+}
+
+// icmpReply answers an ICMP query with its own bytes, after edit has made a reply of them.
+func (w *worker) icmpReply(p *passage, edit func(icmp []byte)) {
+	src := p.Dst()
+	if p.dest.Type != fib.Local {
+		src = packet.Addr{} // asked of a broadcast or multicast address: the route's own source
+	}
+	k := fib.Key{V6: p.V6, Dst: p.Src(), Src: src, Mark: w.s.replyMark(p)}
+	if !p.V6 {
+		k.TOS = p.TOS() & 0x1e
+	}
+	dest := w.s.fib.Lookup(k)
+	if !reachable(dest) {
+		return
+	}
+	if src.IsZero() {
+		src = dest.PrefSrc
+	}
+	q := w.make()
+	l4 := p.L4Bytes()
+	if p.V6 {
+		q.SetLen(40 + len(l4))
+		putHeader6(q.Data, protoICMPv6, p.TOS(), w.s.hopLimit(), src, p.Src())
+		copy(q.Data[40:], l4)
+		edit(q.Data[40:])
+	} else {
+		options := p.EchoedOptions()
+		hdr := 20 + len(options)
+		q.SetLen(hdr + len(l4))
+		copy(q.Data[20:], options)
+		putHeader4(q.Data, hdr, protoICMP, p.TOS(), w.s.ttl(), uint16(w.Rand.Uint32()), false, src, p.Src())
+		copy(q.Data[hdr:], l4)
+		edit(q.Data[hdr:])
+	}
+	q.Parse()
+	q.PutTransportChecksum()
+	q.Mark = k.Mark
+	q.dest = dest
+	w.nested(q, w.output)
+}
+
+// deliverICMPv6 answers echo requests (RFC 4443 4.2) and neighbour solicitations for our own addresses (RFC 4861 7.2.4;
+// the links have no link-layer addresses, so the advertisement holds none).
+func (w *worker) deliverICMPv6(p *passage) packet.Reason {
+	h := p.L4Bytes()
+	if len(h) < 8 || !p.TransportSumOK() {
+		return packet.ReasonLocalChecksum
+	}
+	switch {
+	case h[0] == 128:
+		if w.s.sys.ICMPv6EchoIgnoreAll || p.dest.Type == fib.Multicast && w.s.sys.ICMPv6EchoIgnoreMulticast ||
+			p.dest.Type == fib.Anycast && w.s.sys.ICMPv6EchoIgnoreAnycast {
+			return packet.ReasonLocalIgnored
+		}
+		w.icmpReply(p, func(b []byte) { b[0] = 129 })
+		return packet.ReasonNone
+	case h[0] == 135:
+		return w.solicited(p, h)
+	case h[0] < 128 && w.r.host != nil:
+		w.r.host.Deliver(p.Packet.Packet, p.in.Index)
+		return packet.ReasonNone
+	}
+	return packet.ReasonLocalIgnored
+}
+
+// solicited answers a neighbour solicitation that asks for one of our addresses on its own link.
+func (w *worker) solicited(p *passage, h []byte) packet.Reason {
+	if len(h) < 24 || p.TTL() != 255 || h[1] != 0 || p.Src() == (packet.Addr{}) {
+		return packet.ReasonLocalIgnored
+	}
+	target := packet.Addr6(h[8:24])
+	if target[0] == 0xff || !w.s.fib.Owns(target, p.in.Index) {
+		return packet.ReasonLocalIgnored
+	}
+	dest := w.s.fib.Lookup(fib.Key{V6: true, Dst: p.Src(), Src: target, OIF: p.in.Index})
+	if !reachable(dest) {
+		return packet.ReasonLocalIgnored
+	}
+	q := w.make()
+	q.SetLen(40 + 24)
+	putHeader6(q.Data, protoICMPv6, 0, 255, target, p.Src())
+	b := q.Data[40:]
+	clear(b)
+	const router, solicited = 1 << 7, 1 << 6 // no override: there is no link-layer address to override
+	b[0], b[4] = 136, router|solicited
+	copy(b[8:], target[:])
+	q.Parse()
+	q.PutTransportChecksum()
+	q.dest = dest
+	w.nested(q, w.output)
+	return packet.ReasonNone
+}

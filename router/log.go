@@ -1,0 +1,51 @@
+package router
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/nflog"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// logSink takes the lines that rules and conntrack log. Lines are as rare as their rules let them be, so one lock will
+// do.
+type logSink struct {
+	to func(now packet.Time, level uint8, line []byte)
+
+	mu    sync.Mutex
+	lines []LogLine
+}
+
+func (l *logSink) line(now packet.Time, level uint8, line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to != nil {
+		l.to(now, level, line)
+		return
+	}
+	l.lines = append(l.lines, LogLine{level, string(line)})
+}
+
+func (l *logSink) drain() []LogLine {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := l.lines
+	l.lines = nil
+	return out
+}
+
+// logContext is what a log line tells of p beside its bytes.
+func logContext(p *policy.Packet) nflog.Context {
+	c := nflog.Context{Mark: p.Mark}
+	if p.In != nil {
+		c.In = p.In.Name
+	}
+	if p.Out != nil {
+		c.Out = p.Out.Name
+	}
+	return c
+}
+
+func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }

@@ -1,0 +1,127 @@
+package router
+
+import (
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// output is where the router's own packets begin (ip_local_out): OUTPUT, then POSTROUTING. p is routed already; it is
+// routed again where mangle or DNAT has changed what routing looks at.
+func (w *worker) output(p *passage) packet.Reason {
+	if why := w.leaveBy(p, p.dest); why != packet.ReasonNone {
+		return why
+	}
+	if why := w.table(policy.Raw, policy.Output, p); why != packet.ReasonNone {
+		return why
+	}
+	if why := w.track(p, policy.Output); why != packet.ReasonNone {
+		return why
+	}
+	before := w.routingKey(p)
+	if why := w.table(policy.Mangle, policy.Output, p); why != packet.ReasonNone {
+		return why
+	}
+	if w.routingKey(p) != before {
+		if why := w.rerouteOutput(p); why != packet.ReasonNone {
+			return why
+		}
+	}
+	if why := w.nat(policy.Output, p); why != packet.ReasonNone {
+		return why
+	}
+	if c := p.CT.Conn; c != nil && !w.r.cfg.NoICMPTranslation {
+		// DNAT steers routing here, too; also an error that goes back to where a DNATed packet of ours came from.
+		d := p.CT.Info.Dir()
+		if c.Tuple(d).Dst != c.Tuple(d.Other()).Src {
+			if why := w.rerouteOutput(p); why != packet.ReasonNone {
+				return why
+			}
+		}
+	}
+	if why := w.table(policy.Filter, policy.Output, p); why != packet.ReasonNone {
+		return why
+	}
+	if why := w.table(policy.Security, policy.Output, p); why != packet.ReasonNone {
+		return why
+	}
+	return w.postrouting(p)
+}
+
+// outputKey is what a change of in mangle OUTPUT means another route (iptable_mangle, ip6table_mangle).
+type outputKey struct {
+	src, dst packet.Addr
+	mark     uint32
+	class    uint32 // TOS; in IPv6 the hop limit and the flow label
+}
+
+func (w *worker) routingKey(p *passage) outputKey {
+	k := outputKey{src: p.Src(), dst: p.Dst(), mark: p.Mark, class: uint32(p.TOS())}
+	if p.V6 {
+		d := p.Data
+		k.class = uint32(p.TTL())<<24 | uint32(d[1]&0xf)<<16 | uint32(d[2])<<8 | uint32(d[3])
+	}
+	return k
+}
+
+// rerouteOutput asks the FIB again (ip_route_me_harder).
+func (w *worker) rerouteOutput(p *passage) packet.Reason {
+	src := p.Src()
+	if !p.V6 {
+		switch w.s.fib.AddrType(false, src, 0) {
+		case fib.Local, fib.Unicast:
+		default:
+			src = packet.Addr{}
+		}
+	}
+	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: src, Mark: p.Mark}
+	if !p.V6 {
+		k.TOS = p.TOS() & 0x1e
+	}
+	p.dest = w.s.fib.Lookup(k)
+	return w.leaveBy(p, p.dest)
+}
+
+// leaveBy sets the egress interface from a routing result for a packet of the router itself.
+func (w *worker) leaveBy(p *passage, d fib.Result) packet.Reason {
+	if !reachable(d) {
+		return noRouteReason(d.Type)
+	}
+	p.out = w.r.dev(d.Dev)
+	if d.Type == fib.Local {
+		p.out = w.r.lo
+	}
+	if p.out == nil {
+		return packet.ReasonNoRoute
+	}
+	p.Out = &p.out.Dev
+	return packet.ReasonNone
+}
+
+// transmit is step 11: cut to fit, and out (ip_finish_output, ip6_finish_output).
+func (w *worker) transmit(p *passage) packet.Reason {
+	out := p.out
+	if out == w.r.lo {
+		return w.loop(p)
+	}
+	if !out.isUp() {
+		return packet.ReasonLinkDown
+	}
+	return w.send(p, out)
+}
+
+// loop delivers what the router sends to itself: it comes in again by lo, its connection already known
+// (loopback_xmit).
+func (w *worker) loop(p *passage) packet.Reason {
+	q := w.make()
+	q.Load(p.Data)
+	q.Offload = p.Offload
+	q.CsumGood = true // never on a wire
+	q.Mark, q.Trace = p.Mark, p.Trace
+	q.In, q.in = &w.r.lo.Dev, w.r.lo
+	q.CT = p.CT
+	p.CT = conntrack.Ref{} // the reference moves on
+	w.nested(q, w.arrive)
+	return packet.ReasonNone
+}

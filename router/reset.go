@@ -1,0 +1,89 @@
+package router
+
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// sendReset answers a TCP segment with a reset (RFC 9293 3.10.7.1): to a closed port of ours, or because REJECT
+// --reject-with tcp-reset says so. A reset is never answered, nor a segment with a wrong checksum, nor a fragment.
+//
+// The stack's own reset reflects the TOS and is a packet like any other to conntrack; REJECT's has TOS 0 and belongs to
+// the connection of the segment that it answers (nf_send_reset attaches it).
+func (w *worker) sendReset(p *passage, fromStack bool) {
+	t, ok := p.TCP()
+	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !p.answerable() {
+		return
+	}
+	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast {
+		return
+	}
+	src, dst := p.Dst(), p.Src()
+	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || dst == packet.Addr{}) {
+		return
+	}
+	k := fib.Key{V6: p.V6, Dst: dst, Src: src, Mark: w.s.replyMark(p)}
+	tos := uint8(0)
+	if fromStack {
+		tos = p.TOS()
+		if p.V6 {
+			tos &^= 3
+		} else {
+			k.TOS = tos & 0x1e
+		}
+	}
+	if !p.V6 {
+		// A REJECT in FORWARD answers in the name of an address that is not ours: any source will do.
+		if t := w.s.fib.AddrType(false, src, 0); t != fib.Local && t != fib.Unicast && !fromStack {
+			k.Src = packet.Addr{}
+		}
+	}
+	dest := w.s.fib.Lookup(k)
+	if !reachable(dest) {
+		return
+	}
+
+	q := w.make()
+	l4 := 20
+	if p.V6 {
+		l4 = 40
+	}
+	q.SetLen(l4 + header.TCPMinimumSize)
+	if p.V6 {
+		putHeader6(q.Data, protoTCP, tos, w.s.hopLimit(), src, dst)
+	} else {
+		putHeader4(q.Data, l4, protoTCP, tos, w.s.ttl(), 0, true, src, dst)
+	}
+	b := q.Data[l4:]
+	clear(b)
+	copy(b[0:2], t[2:4])
+	copy(b[2:4], t[0:2])
+	b[12] = 5 << 4
+	if f := t.Flags(); f&header.TCPFlagAck != 0 {
+		copy(b[4:8], t[8:12]) // our sequence number is what the other side expects
+		b[13] = uint8(header.TCPFlagRst)
+	} else {
+		n := uint32(len(t) - int(t.DataOffset()))
+		if f&header.TCPFlagSyn != 0 {
+			n++
+		}
+		if f&header.TCPFlagFin != 0 {
+			n++
+		}
+		binary.BigEndian.PutUint32(b[8:], t.SequenceNumber()+n)
+		b[13] = uint8(header.TCPFlagRst | header.TCPFlagAck)
+	}
+	q.Parse()
+	q.PutTransportChecksum()
+	q.Mark = k.Mark
+	q.dest = dest
+	if !fromStack {
+		q.CT = p.CT.ForError()
+		w.CT.SetClosing(w.now, &p.CT)
+	}
+	w.nested(q, w.output)
+}

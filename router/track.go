@@ -1,0 +1,30 @@
+package router
+
+import (
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// track is step 5: whose packet is it? A packet that brings its connection along (an error attached by us, a loop over
+// lo) keeps it, and one that raw exempted stays UNTRACKED.
+func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
+	if !w.s.track[policy.FamilyOf(p.V6)] || p.CT.Conn != nil || p.CT.Info == conntrack.Untracked {
+		return packet.ReasonNone
+	}
+	info := conntrack.HookInfo{Local: h == policy.Output, Mark: p.Mark}
+	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
+}
+
+// confirm is step 10: helpers look at the payload, sequence numbers are adjusted, and the connection becomes real.
+func (w *worker) confirm(p *passage) packet.Reason {
+	if p.CT.Conn == nil {
+		return packet.ReasonNone
+	}
+	if help := w.r.helpers; help != nil {
+		if why := help(p.W, &p.Packet); why != packet.ReasonNone {
+			return why
+		}
+	}
+	return w.CT.Confirm(w.now, p.Packet.Packet, &p.CT, w.Rand)
+}

@@ -1,0 +1,103 @@
+package router
+
+import (
+	"sync/atomic"
+
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// maxDepth is how many walks may nest: a packet that causes an error, a copy that TEE makes, a packet to ourselves.
+// One more dies as ReasonLoop. Linux has the same guard in its per-CPU recursion limits.
+const maxDepth = 8
+
+// worker is one run-to-completion loop. Everything in it belongs to one goroutine.
+type worker struct {
+	policy.Worker
+	r     *Router
+	s     *state           // the snapshot of the packet at hand
+	now   packet.Time      // its arrival
+	free  []*packet.Packet // buffers for packets that the router makes
+	ctx   []*passage
+	stats *stats
+	one   [1]*packet.Packet // a batch of one
+	line  []byte            // a log line in the making
+}
+
+// passage is a packet on its walk: what netfilter sees of it, and what routing decided.
+type passage struct {
+	policy.Packet
+	own      *packet.Packet // the buffer that belongs to this passage, nil if a link or the reassembly owns the bytes
+	in       *device        // nil for packets the router made
+	out      *device
+	dest     fib.Result
+	options  packet.IPOptions
+	redirect bool           // it leaves by the interface it came by: the sender should know a better way
+	held     *packet.Packet // the datagram that reassembly lent us
+}
+
+// stats are one worker's counters; readers add them up.
+type stats struct {
+	drops [packet.NumReasons]atomic.Uint64
+	_     [64]byte
+}
+
+// begin takes a context for a packet whose bytes somebody else owns.
+func (w *worker) begin(b *packet.Packet) *passage {
+	var p *passage
+	if n := len(w.ctx); n > 0 {
+		p = w.ctx[n-1]
+		w.ctx = w.ctx[:n-1]
+	} else {
+		p = new(passage)
+	}
+	*p = passage{Packet: policy.Packet{Packet: b, W: &w.Worker, Now: w.now}}
+	return p
+}
+
+// make takes a context with a buffer of its own, for a packet that the router makes.
+func (w *worker) make() *passage {
+	var own *packet.Packet
+	if n := len(w.free); n > 0 {
+		own = w.free[n-1]
+		w.free = w.free[:n-1]
+		own.Reset()
+	} else {
+		own = packet.New()
+	}
+	p := w.begin(own)
+	p.own = own
+	return p
+}
+
+// end is the end of every walk: the reason is counted, references go back.
+func (w *worker) end(p *passage, why packet.Reason) {
+	if why != packet.ReasonNone && why != packet.ReasonFragQueued {
+		w.stats.drops[why].Add(1)
+		if w.r.onDrop != nil && p.Packet.Packet != nil {
+			w.r.onDrop(&p.Packet, why)
+		}
+	}
+	w.CT.Release(&p.CT)
+	if p.held != nil {
+		w.r.frags.Done(p.held)
+		p.held = nil
+	}
+	if p.own != nil {
+		w.free = append(w.free, p.own)
+		p.own = nil
+	}
+	w.ctx = append(w.ctx, p)
+}
+
+// nested runs a walk inside another one, unless they nest too deep.
+func (w *worker) nested(p *passage, walk func(*passage) packet.Reason) {
+	why := packet.ReasonLoop
+	if w.Depth < maxDepth {
+		w.Depth++
+		why = walk(p)
+		w.Depth--
+	}
+	w.end(p, why)
+}
