@@ -238,12 +238,12 @@ func (l *layer) frag6(rest []layer, ip *pseudoEnds) ([]byte, error) {
 	if err := l.nums(field{&nh, "nh", l.protoFor(ProtoNone), 8}, field{&off, "off", 0, 16}, field{&id, "id", 0x1234, 32}); err != nil {
 		return nil, err
 	}
-	h := fragmentHeader(byte(nh), int(off), l.has("mf"), uint32(id))
+	h := FragmentHeader(byte(nh), int(off), l.has("mf"), uint32(id))
 	return append(h[:], pay...), nil
 }
 
-// fragmentHeader is RFC 8200 4.5; off is in bytes.
-func fragmentHeader(next byte, off int, more bool, id uint32) (h [8]byte) {
+// FragmentHeader is an IPv6 fragment header (RFC 8200 4.5); off is in bytes, a multiple of 8.
+func FragmentHeader(next byte, off int, more bool, id uint32) (h [8]byte) {
 	w := uint16(off) &^ 7
 	if more {
 		w |= 1
@@ -510,7 +510,7 @@ func buildFragment(b []byte, text string) ([]byte, error) {
 	more := end < len(b)-hlen
 	h := append([]byte(nil), b[:hlen]...)
 	if v6 {
-		fh := fragmentHeader(b[6], off, more, uint32(id))
+		fh := FragmentHeader(b[6], off, more, uint32(id))
 		h[6] = ProtoFragment
 		binary.BigEndian.PutUint16(h[4:], uint16(8+end-off))
 		h = append(h, fh[:]...)
