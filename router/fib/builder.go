@@ -214,7 +214,7 @@ func (s *state) hop(r *route) hop {
 		h.res.Gateway = r.gw
 	}
 	if !r.v6() && r.src.IsZero() && (r.typ == Unicast || r.typ == Broadcast || r.typ == Multicast) {
-		h.res.PrefSrc, _ = s.selectAddr4(r.dev, r.gw, r.scope)
+		h.res.PrefSrc = s.selectAddr4(r.dev, r.gw, r.scope)
 	}
 	return h
 }

@@ -24,7 +24,7 @@ func (f *FIB) Lookup(k Key) Result {
 		r.PrefSrc = k.Dst
 	}
 	if k.V6 && r.PrefSrc.IsZero() && (r.Type == Unicast || r.Type == Local || r.Type == Anycast || r.Type == Multicast) {
-		r.PrefSrc, _ = f.SelectAddr(true, r.Dev, k.Dst, ScopeUniverse)
+		r.PrefSrc = f.SelectAddr(true, r.Dev, k.Dst, ScopeUniverse)
 	}
 	return r
 }

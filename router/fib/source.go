@@ -15,7 +15,9 @@ import (
 // ScopeUniverse for MASQUERADE, ScopeLink for ICMP errors by the inbound interface.
 //
 // IPv6 (ipv6_dev_get_saddr; RFC 6724 5, rules 1, 2, 5, 6, 8): the best of all interfaces; scope is not used.
-func (f *FIB) SelectAddr(v6 bool, dev int, dst packet.Addr, scope Scope) (packet.Addr, bool) {
+//
+// The zero Addr comes back if there is none.
+func (f *FIB) SelectAddr(v6 bool, dev int, dst packet.Addr, scope Scope) packet.Addr {
 	if v6 {
 		return f.selectAddr6(dev, dst)
 	}
@@ -32,7 +34,8 @@ func (f *FIB) MasqueradeAddr(v6 bool, dev int, gateway, dst packet.Addr) (packet
 	if !v6 && !gateway.IsZero() {
 		dst = gateway
 	}
-	return f.SelectAddr(v6, dev, dst, ScopeUniverse)
+	a := f.SelectAddr(v6, dev, dst, ScopeUniverse)
+	return a, !a.IsZero()
 }
 
 // RedirectAddr is the address that REDIRECT sends to: at PREROUTING the first of the ingress interface (IPv6: the first of
@@ -57,7 +60,7 @@ func (f *FIB) RedirectAddr(v6 bool, dev int, dst packet.Addr) (packet.Addr, bool
 	return packet.Addr{}, false
 }
 
-func (s *state) selectAddr4(dev int, dst packet.Addr, scope Scope) (packet.Addr, bool) {
+func (s *state) selectAddr4(dev int, dst packet.Addr, scope Scope) packet.Addr {
 	localnet := ScopeHost
 	if s.opt.RouteLocalnet {
 		localnet = ScopeLink
@@ -72,7 +75,7 @@ func (s *state) selectAddr4(dev int, dst packet.Addr, scope Scope) (packet.Addr,
 }
 
 // selectAddr4 is inet_select_addr over interfaces 1 to n-1.
-func selectAddr4(at func(int) *Dev, n int, localnet Scope, dev int, dst packet.Addr, scope Scope) (packet.Addr, bool) {
+func selectAddr4(at func(int) *Dev, n int, localnet Scope, dev int, dst packet.Addr, scope Scope) packet.Addr {
 	var first packet.Addr
 	if d := at(dev); d != nil {
 		for i := range d.Addrs[0] {
@@ -81,7 +84,7 @@ func selectAddr4(at func(int) *Dev, n int, localnet Scope, dev int, dst packet.A
 				continue
 			}
 			if dst.IsZero() || a.covers(dst) {
-				return a.Local, true
+				return a.Local
 			}
 			if first.IsZero() {
 				first = a.Local
@@ -89,7 +92,7 @@ func selectAddr4(at func(int) *Dev, n int, localnet Scope, dev int, dst packet.A
 		}
 	}
 	if !first.IsZero() {
-		return first, true
+		return first
 	}
 	for i := 1; i < n; i++ {
 		d := at(i)
@@ -99,11 +102,11 @@ func selectAddr4(at func(int) *Dev, n int, localnet Scope, dev int, dst packet.A
 		for j := range d.Addrs[0] {
 			a := &d.Addrs[0][j]
 			if !a.Secondary && a.Scope != ScopeLink && a.Scope <= scope {
-				return a.Local, true
+				return a.Local
 			}
 		}
 	}
-	return packet.Addr{}, false
+	return packet.Addr{}
 }
 
 // covers tells whether dst lies in the IPv4 address's subnet.
@@ -136,7 +139,7 @@ func (s score) better(o score) bool {
 	return s.match > o.match
 }
 
-func (f *FIB) selectAddr6(dev int, dst packet.Addr) (best packet.Addr, ok bool) {
+func (f *FIB) selectAddr6(dev int, dst packet.Addr) (best packet.Addr) {
 	var bestScore score
 	want, wantLabel := scope6(dst), label6(dst)
 	onLink := linkBound(dst) && dst != loopback6 && want <= scopeLink6
@@ -154,12 +157,12 @@ func (f *FIB) selectAddr6(dev int, dst packet.Addr) (best packet.Addr, ok bool) 
 				s.scope = sc - 100
 			}
 			s.match = min(commonBits(a.Local, dst), a.Bits)
-			if !ok || s.better(bestScore) {
-				best, bestScore, ok = a.Local, s, true
+			if best.IsZero() || s.better(bestScore) {
+				best, bestScore = a.Local, s
 			}
 		}
 	}
-	return best, ok
+	return best
 }
 
 const scopeLink6 = 2
@@ -211,3 +214,20 @@ func commonBits(a, b packet.Addr) int {
 	}
 	return 64 + bits.LeadingZeros64(binary.BigEndian.Uint64(a[8:])^binary.BigEndian.Uint64(b[8:]))
 }
+
+// OwnsSolicited tells whether a is the solicited-node multicast address (RFC 4291 2.7.1) of an address of interface dev.
+func (f *FIB) OwnsSolicited(dev int, a packet.Addr) bool {
+	d := f.Dev(dev)
+	if d == nil || [13]byte(a[:13]) != solicited {
+		return false
+	}
+	for i := range d.Addrs[1] {
+		if o := &d.Addrs[1][i].Local; [3]byte(o[13:]) == [3]byte(a[13:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// solicited is ff02::1:ff00:0/104.
+var solicited = [13]byte{0xff, 2, 11: 1, 12: 0xff}
