@@ -3,13 +3,12 @@ package frag
 import (
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 
 	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
 )
 
-// Errors of Out beside those that emit returns.
+// Errors of Cut beside those that emit returns.
 var (
 	// ErrTooBig is a datagram that may not be cut and does not fit: an ICMP error with the MTU is due.
 	ErrTooBig = errors.New("datagram is larger than the MTU and may not be cut")
@@ -33,6 +32,7 @@ func New() *Cutter { return &Cutter{packet.New(), packet.New()} }
 type Way struct {
 	MTU int // bytes, IP header included
 	Can link.Offloads
+	ID  uint32 // a random identification, for IPv6 fragments
 	// Own is a datagram that the router itself has made: an IPv6 one may be cut, too.
 	Own bool
 }
@@ -49,40 +49,51 @@ func TooBig(p *packet.Packet, mtu int) bool {
 	case p.FragMax != 0:
 		return p.FragMax > mtu
 	case p.GSO != packet.GSONone:
-		return SegmentLen(p) > mtu
+		return NetworkLen(p) > mtu
 	}
 	return true
 }
 
-// Out emits p as it has to be for its way out, in one or more packets that are lent to emit. It stops at the first
-// error that emit returns and hands it on. rng gives the identification of IPv6 fragments.
-func (c *Cutter) Out(p *packet.Packet, w Way, rng *rand.Rand, emit func(*packet.Packet) error) error {
+// Needed tells whether Cut has something to do: false for a datagram that leaves as it is.
+func Needed(p *packet.Packet, mtu int, can link.Offloads) bool {
 	if p.GSO != packet.GSONone {
-		return c.outGSO(p, w, rng, emit)
+		return NetworkLen(p) > mtu || !takes(can, p.GSO)
+	}
+	if p.NeedsCsum && !can.Csum || p.Len() > mtu {
+		return true
+	}
+	return p.FragMax != 0 && (!p.V6 || p.Len() > p.FragMax)
+}
+
+// Cut emits p as it has to be for its way out, in one or more packets that are lent to emit. It stops at the first
+// error that emit returns and hands it on.
+func (c *Cutter) Cut(p *packet.Packet, w Way, emit func(*packet.Packet) error) error {
+	if p.GSO != packet.GSONone {
+		return c.outGSO(p, w, emit)
 	}
 	if p.NeedsCsum && (!w.Can.Csum || p.Len() > w.MTU || p.FragMax != 0) {
 		p.CompleteChecksum()
 	}
-	return c.outWhole(p, w, rng, emit)
+	return c.outWhole(p, w, emit)
 }
 
 // outWhole emits a datagram that is no super-segment: itself or its fragments.
-func (c *Cutter) outWhole(p *packet.Packet, w Way, rng *rand.Rand, emit func(*packet.Packet) error) error {
+func (c *Cutter) outWhole(p *packet.Packet, w Way, emit func(*packet.Packet) error) error {
 	if p.V6 {
-		return c.out6(p, w, rng, emit)
+		return c.out6(p, w, emit)
 	}
 	return c.out4(p, w, emit)
 }
 
-func (c *Cutter) outGSO(p *packet.Packet, w Way, rng *rand.Rand, emit func(*packet.Packet) error) error {
-	fits := SegmentLen(p) <= w.MTU
+func (c *Cutter) outGSO(p *packet.Packet, w Way, emit func(*packet.Packet) error) error {
+	fits := NetworkLen(p) <= w.MTU
 	if fits && takes(w.Can, p.GSO) {
 		return emit(p)
 	}
 	if !fits && p.DF() && !w.Own {
 		return ErrTooBig
 	}
-	return Segment(p, c.segment, func(s *packet.Packet) error { return c.outWhole(s, w, rng, emit) })
+	return Segment(p, c.segment, func(s *packet.Packet) error { return c.outWhole(s, w, emit) })
 }
 
 func takes(can link.Offloads, g packet.GSO) bool {
@@ -155,7 +166,7 @@ func (c *Cutter) piece4(p *packet.Packet, pay []byte, off int, more, df bool) *p
 }
 
 // out6 is ip6_finish_output and ip6_fragment.
-func (c *Cutter) out6(p *packet.Packet, w Way, rng *rand.Rand, emit func(*packet.Packet) error) error {
+func (c *Cutter) out6(p *packet.Packet, w Way, emit func(*packet.Packet) error) error {
 	if p.Len() <= w.MTU && (p.FragMax == 0 || p.Len() <= p.FragMax) {
 		return emit(p)
 	}
@@ -176,12 +187,8 @@ func (c *Cutter) out6(p *packet.Packet, w Way, rng *rand.Rand, emit func(*packet
 	}
 	g := geometry{p: p, hlen: hlen, space: space}
 	g.original()
-	id := rng.Uint32()
-	for id == 0 {
-		id = rng.Uint32()
-	}
 	return g.each(func(pay []byte, off int, more bool) error {
-		return emit(c.piece6(p, hlen, nextAt, id, pay, off, more))
+		return emit(c.piece6(p, hlen, nextAt, w.ID, pay, off, more))
 	})
 }
 

@@ -26,9 +26,9 @@ func headersLen(p *packet.Packet) (int, bool) {
 	return p.PayloadOff()
 }
 
-// SegmentLen is the length in bytes of the longest segment of a super-segment, IP header included
+// NetworkLen is the length in bytes of the longest segment of a super-segment, IP header included
 // (skb_gso_network_seglen); of an ordinary datagram its own.
-func SegmentLen(p *packet.Packet) int {
+func NetworkLen(p *packet.Packet) int {
 	n, ok := headersLen(p)
 	if p.GSO == packet.GSONone || !ok {
 		return p.Len()

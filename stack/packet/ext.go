@@ -68,6 +68,20 @@ func (p *Packet) FindExt(target uint8) (off int, ok bool) {
 	return p.L4, !p.ExtBad && p.FragOff == 0 && p.Proto == target
 }
 
+// NextHeaderOffset is where the number stands that names the transport protocol: the protocol field of an IPv4 header,
+// the next-header field of the IPv6 header or of the last extension header.
+func (p *Packet) NextHeaderOffset() int {
+	if !p.V6 {
+		return 9
+	}
+	at := 6
+	e := p.ExtHeaders()
+	for _, off, _, ok := e.Next(); ok; _, off, _, ok = e.Next() {
+		at = off
+	}
+	return at
+}
+
 // ExtIter steps over the IPv6 extension headers of a packet.
 type ExtIter struct {
 	b     []byte

@@ -9,7 +9,7 @@ type ParamProblem struct {
 	Ptr  uint32 // offset of the mistake in the datagram
 }
 
-// The hop-by-hop options that Linux knows (RFC 8200 4.2, RFC 2711, RFC 2675).
+// The options that Linux knows hop by hop (RFC 8200 4.2, RFC 2711, RFC 2675).
 const (
 	tlvPad1        = 0
 	tlvPadN        = 1
@@ -18,21 +18,32 @@ const (
 )
 
 // CheckHopByHop reads the hop-by-hop options of an IPv6 packet, as Linux does before any hook (ipv6_parse_hopopts;
-// scenario E10-hbh-dstopt). max is how many options other than padding are allowed (net.ipv6.max_hbh_opts_number: 8); a
+// scenario E10-hbh-dstopt). most is how many options other than padding are allowed (net.ipv6.max_hbh_opts_number: 8); a
 // negative one refuses unknown options, too. alert tells whether there is a router alert. The packet lives on with
 // ReasonNone; otherwise it dies, and the answer in problem is due.
-func (p *Packet) CheckHopByHop(max int) (alert bool, problem ParamProblem, why Reason) {
-	const at = 40
-	b := p.Data
-	if !p.V6 || b[6] != ProtoHopByHop {
+func (p *Packet) CheckHopByHop(most int) (alert bool, problem ParamProblem, why Reason) {
+	if !p.V6 || p.Data[6] != ProtoHopByHop {
 		return false, problem, ReasonNone
 	}
+	return p.checkOptions(40, most, true)
+}
+
+// CheckDestOptions reads the destination options header at off, as the node does that the packet is for
+// (ipv6_destopt_rcv). most is as for CheckHopByHop (net.ipv6.max_dst_opts_number: 8).
+func (p *Packet) CheckDestOptions(off, most int) (problem ParamProblem, why Reason) {
+	_, problem, why = p.checkOptions(off, most, false)
+	return problem, why
+}
+
+// checkOptions walks the options of one header (ip6_parse_tlv).
+func (p *Packet) checkOptions(at, most int, hopByHop bool) (alert bool, problem ParamProblem, why Reason) {
+	b := p.Data
 	if len(b) < at+8 || len(b) < at+(int(b[at+1])+1)*8 {
 		return false, problem, ReasonIPv6ExtHeader
 	}
-	strict := max < 0
+	strict := most < 0
 	if strict {
-		max = -max
+		most = -most
 	}
 	pad, end := 0, at+(int(b[at+1])+1)*8
 	for off := at + 2; off < end; {
@@ -48,23 +59,23 @@ func (p *Packet) CheckHopByHop(max int) (alert bool, problem ParamProblem, why R
 			return alert, problem, ReasonIPv6ExtHeader
 		}
 		n := int(b[off+1]) + 2
-		if kind == tlvPadN {
+		if kind == tlvPadN { // at most 7 bytes, all zero (RFC 4942 2.1.9.5)
 			if pad += n; pad > 7 || !zeros(b[off+2:off+n]) {
 				return alert, problem, ReasonIPv6ExtHeader
 			}
 			off += n
 			continue
 		}
-		if max--; max < 0 {
+		if most--; most < 0 {
 			return alert, problem, ReasonIPv6ExtHeader
 		}
-		switch kind {
-		case tlvRouterAlert:
+		switch {
+		case hopByHop && kind == tlvRouterAlert:
 			if n != 4 {
 				return alert, problem, ReasonIPv6ExtHeader
 			}
 			alert = true
-		case tlvJumbo:
+		case hopByHop && kind == tlvJumbo:
 			if problem, why = p.jumbo(off, n); why != ReasonNone {
 				return alert, problem, why
 			}

@@ -33,6 +33,7 @@ type IPOptions struct {
 	RouterAlert int
 
 	needAddr [2]int // where the egress address goes: of record route, of timestamp
+	needTime bool   // the timestamp got a time of ours
 	changed  bool   // bytes were changed, and the header checksum has not followed
 }
 
@@ -151,19 +152,19 @@ func (o *IPOptions) readTimestamp(b []byte, at, n int, env *OptionsEnv) int {
 	case kind == tsOnly:
 		binary.BigEndian.PutUint32(b[slot:], env.Clock)
 		b[at+2] += 4
-		o.changed = true
+		o.needTime, o.changed = true, true
 	case kind == tsAndAddr:
 		copy(b[slot:slot+4], env.Local.Wire(false))
 		binary.BigEndian.PutUint32(b[slot+4:], env.Clock)
 		b[at+2] += 8
-		o.needAddr[1], o.changed = slot, true
+		o.needAddr[1], o.needTime, o.changed = slot, true, true
 	case kind == tsPrespec:
 		if env.Elsewhere != nil && env.Elsewhere(Addr4(b[slot:])) {
 			break
 		}
 		binary.BigEndian.PutUint32(b[slot+4:], env.Clock)
 		b[at+2] += 8
-		o.changed = true
+		o.needTime, o.changed = true, true
 	}
 	o.Timestamp = at
 	return 0
@@ -182,6 +183,67 @@ func (p *Packet) ForwardOptions(o *IPOptions, egress Addr) {
 		SetIPv4Checksum(p.Data)
 		o.changed = false
 	}
+}
+
+// EchoOptions appends to dst the options that an answer to p carries: record route and timestamp go on, padded to
+// whole words (__ip_options_echo, ip_options_build). o is what ReadOptions found in p, src the address that the answer
+// comes from. It is false where an option has no room for what it asks for: then there is no answer. A source route
+// is not reversed.
+func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv) ([]byte, bool) {
+	from := len(dst)
+	if at := o.RecordRoute; at != 0 {
+		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
+		r := dst[from:]
+		if ptr := int(r[2]); o.needAddr[0] != 0 && ptr <= len(r) {
+			if ptr+3 > len(r) {
+				return dst, false
+			}
+			copy(r[ptr-1:], src.Wire(false))
+			r[2] += 4
+		}
+	}
+	if at := o.Timestamp; at != 0 {
+		start := len(dst)
+		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
+		if !echoTimestamp(dst[start:], o, src, &env) {
+			return dst, false
+		}
+	}
+	for (len(dst)-from)%4 != 0 {
+		dst = append(dst, optEnd)
+	}
+	return dst, true
+}
+
+// echoTimestamp goes on with the timestamp option t.
+func echoTimestamp(t []byte, o *IPOptions, src Addr, env *OptionsEnv) bool {
+	ptr := int(t[2])
+	if ptr > len(t) {
+		return true
+	}
+	stamp := o.needTime
+	if o.needAddr[1] != 0 {
+		if ptr+3 > len(t) {
+			return false
+		}
+		copy(t[ptr-1:ptr+3], src.Wire(false))
+		ptr += 4
+	}
+	if o.needTime {
+		if ptr+3 > len(t) {
+			return false
+		}
+		if t[3]&15 != tsPrespec {
+			ptr += 4
+		} else if stamp = ptr+7 <= len(t) && !(env.Elsewhere != nil && env.Elsewhere(Addr4(t[ptr-1:]))); stamp {
+			ptr += 8
+		}
+	}
+	if stamp {
+		binary.BigEndian.PutUint32(t[ptr-5:], env.Clock)
+	}
+	t[2] = byte(ptr)
+	return true
 }
 
 // FragmentOptions overwrites with no-operation every option that only the first fragment carries (RFC 791 3.1, the
