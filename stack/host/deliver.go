@@ -1,0 +1,119 @@
+package host
+
+import (
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// HasSocket tells whether a socket waits for p (parsed, whole): a TCP connection or listener, a bound UDP socket, or,
+// for an ICMP error, a socket that sent what it quotes.
+func (s *Stack) HasSocket(p *packet.Packet) bool {
+	if p.IsICMPError() {
+		q, ok := p.Quote()
+		if !ok {
+			return false
+		}
+		src, dst, ok := q.Ports()
+		return ok && s.find(q.V6(), q.Proto(), q.Src(), src, q.Dst(), dst)
+	}
+	src, dst, ok := p.Ports()
+	return ok && s.find(p.V6, p.Proto, p.Dst(), dst, p.Src(), src)
+}
+
+func (s *Stack) find(v6 bool, proto uint8, local packet.Addr, localPort uint16, remote packet.Addr, remotePort uint16) bool {
+	id := stack.TransportEndpointID{
+		LocalAddress: tcpip.AddrFromSlice(local.Wire(v6)), LocalPort: localPort,
+		RemoteAddress: tcpip.AddrFromSlice(remote.Wire(v6)), RemotePort: remotePort,
+	}
+	return s.ns.FindTransportEndpoint(netProto(v6), tcpip.TransportProtocolNumber(proto), id, 0) != nil
+}
+
+// Deliver gives a copy of p to the stack, as received on interface dev. It returns false if there is no such
+// interface. The transport checksum of a packet with NeedsCsum or CsumGood is not looked at again.
+func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
+	s.mu.Lock()
+	l := s.links[dev]
+	s.mu.Unlock()
+	if l == nil || s.closed.Load() {
+		return false
+	}
+	s.inject(l.nic, p)
+	return true
+}
+
+func (s *Stack) inject(n *nic, p *packet.Packet) {
+	s.busy.Store(true)
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Data)})
+	defer pkt.DecRef()
+	pkt.RXChecksumValidated = p.NeedsCsum || p.CsumGood
+	proto := header.IPv4ProtocolNumber
+	if len(p.Data) > 0 && p.Data[0]>>4 == 6 {
+		proto = header.IPv6ProtocolNumber
+	}
+	n.disp.DeliverNetworkPacket(proto, pkt)
+}
+
+// work is the goroutine of a live stack: it empties the ring.
+func (s *Stack) work() {
+	defer close(s.done)
+	p := packet.New()
+	for s.ring.take(p, true) {
+		s.send(p)
+	}
+}
+
+func (s *Stack) send(p *packet.Packet) {
+	p.CsumGood = true // gVisor has just computed it
+	lookLikeLinux(p)
+	s.cfg.Out(p)
+}
+
+// Settle runs the stack on virtual time until it is quiet, and returns how many datagrams left. Live it does nothing.
+// Out, which it calls, may deliver again.
+func (s *Stack) Settle() (sent int) {
+	if s.cfg.Clock == nil || !s.settler.TryLock() {
+		return 0 // live; or a call from inside Out: the outer Settle goes on until all is quiet
+	}
+	defer s.settler.Unlock()
+	for s.work1(&sent) {
+	}
+	return sent
+}
+
+// work1 is one round of Settle; it tells whether anything happened.
+func (s *Stack) work1(sent *int) bool {
+	if s.closed.Load() {
+		return false
+	}
+	moved := false
+	if next, ok := s.cfg.Clock.Next(); ok && next <= s.cfg.Clock.Time() {
+		moved = s.cfg.Clock.Advance(s.cfg.Clock.Time()) > 0
+		s.busy.Store(true)
+	}
+	if s.busy.Swap(false) {
+		s.barrier()
+	}
+	for s.ring.take(s.out, false) {
+		s.send(s.out)
+		*sent++
+		moved = true
+	}
+	if s.conns.runReady() > 0 {
+		s.busy.Store(true)
+		moved = true
+	}
+	return moved || s.busy.Load()
+}
+
+// barrier returns when gVisor's TCP has processed all that was queued for it. Pausing waits until a processor's queue
+// is empty; the second round is for what one processor handed to another that was paused already.
+func (s *Stack) barrier() {
+	for range 2 {
+		s.ns.Pause()
+		s.ns.Resume()
+	}
+}
