@@ -12,6 +12,9 @@ type MatchExt struct {
 	Families Families
 	// New starts the parsing of one "-m name".
 	New func() MatchParser
+	// Options are all its long options with their dashes, aliases included: what abbreviations are resolved against.
+	// The reader refuses a second occurrence of the same option; it never hands Option a name that is not listed.
+	Options []string
 }
 
 // TargetExt describes a target extension: one row of the table Targets.
@@ -19,6 +22,7 @@ type TargetExt struct {
 	Name     string // what stands behind -j
 	Families Families
 	New      func() TargetParser
+	Options  []string // as in MatchExt
 }
 
 // Families is where an extension exists.
@@ -51,6 +55,24 @@ type TargetParser interface {
 // hook_mask).
 type HookChecker interface {
 	CheckHooks(table policy.TableID, hooks HookMask) error
+}
+
+// ConntrackUser is what a match or target implements that pulls connection tracking (and with it reassembly) in as
+// soon as it stands in a loaded table (the kernel's nf_ct_netns_get in checkentry). It may answer by its options.
+type ConntrackUser interface {
+	NeedsConntrack() bool
+}
+
+// Stateful is what a match or target implements that keeps state of its own which a replaced table does not inherit
+// (limit, quota, statistic: their kernel modules start anew in checkentry). Fresh gives a copy as if just loaded.
+type Stateful interface {
+	Fresh() any // the same type
+}
+
+// Lister is what a match or target implements whose line in "iptables -L" is not its -m and options. The text
+// starts with a space.
+type Lister interface {
+	AppendList(b []byte, numeric bool) []byte
 }
 
 // HookMask is a set of hooks, bit 1<<hook.
@@ -104,7 +126,3 @@ func (o *Opt) NoNot() error {
 	}
 	return nil
 }
-
-// Shared is state of extensions that outlives a ruleset, by name: recent lists, hashlimit tables, sets. It belongs
-// to the router.
-type Shared struct{}
