@@ -14,6 +14,7 @@ const (
 	optTimestamp   = 68
 	optLSRR        = 131
 	optRouterAlert = 148
+	optCIPSO       = 134
 	optSSRR        = 137
 	optCopied      = 0x80
 
@@ -32,9 +33,11 @@ type IPOptions struct {
 	Strict      bool // the source route is a strict one
 	RouterAlert int
 
-	needAddr [2]int // where the egress address goes: of record route, of timestamp
-	needTime bool   // the timestamp got a time of ours
-	changed  bool   // bytes were changed, and the header checksum has not followed
+	cipso     int
+	routeSlot int  // where record route got our address: the egress address goes there
+	timeAddr  bool // the timestamp got our address
+	time      bool // the timestamp got our time
+	changed   bool // bytes were changed, and the header checksum has not followed
 }
 
 // OptionsEnv is what options need to know of the router.
@@ -111,9 +114,18 @@ func (o *IPOptions) read(b []byte, at, n int, env *OptionsEnv) int {
 			slot := at + ptr - 1
 			copy(b[slot:slot+4], env.Local.Wire(false))
 			b[at+2] += 4
-			o.needAddr[0], o.changed = slot, true
+			o.routeSlot, o.changed = slot, true
 		}
 		o.RecordRoute = at
+	case optCIPSO: // no domain of interpretation is known here (cipso_v4_validate)
+		if o.cipso != 0 {
+			return at
+		}
+		o.cipso = at
+		if n < 8 {
+			return at + 1
+		}
+		return at + 2
 	case optTimestamp:
 		return o.readTimestamp(b, at, n, env)
 	case optRouterAlert:
@@ -152,32 +164,30 @@ func (o *IPOptions) readTimestamp(b []byte, at, n int, env *OptionsEnv) int {
 	case kind == tsOnly:
 		binary.BigEndian.PutUint32(b[slot:], env.Clock)
 		b[at+2] += 4
-		o.needTime, o.changed = true, true
+		o.time, o.changed = true, true
 	case kind == tsAndAddr:
 		copy(b[slot:slot+4], env.Local.Wire(false))
 		binary.BigEndian.PutUint32(b[slot+4:], env.Clock)
 		b[at+2] += 8
-		o.needAddr[1], o.needTime, o.changed = slot, true, true
+		o.timeAddr, o.time, o.changed = true, true, true
 	case kind == tsPrespec:
 		if env.Elsewhere != nil && env.Elsewhere(Addr4(b[slot:])) {
 			break
 		}
 		binary.BigEndian.PutUint32(b[slot+4:], env.Clock)
 		b[at+2] += 8
-		o.needTime, o.changed = true, true
+		o.time, o.changed = true, true
 	}
 	o.Timestamp = at
 	return 0
 }
 
-// ForwardOptions finishes the options of a packet that leaves: the addresses that were noted on arrival become that of
-// the egress, and the header checksum is made anew if anything has changed (ip_forward_options). For local delivery
-// egress is the zero Addr: the noted addresses stay.
+// ForwardOptions finishes the options of a packet that leaves: the address that record route noted on arrival becomes
+// that of the egress (a timestamp's does not), and the header checksum is made anew if anything has changed (ip_forward_options). For local delivery
+// egress is the zero Addr: the noted address stays.
 func (p *Packet) ForwardOptions(o *IPOptions, egress Addr) {
-	for _, slot := range o.needAddr {
-		if slot != 0 && !egress.IsZero() {
-			copy(p.Data[slot:slot+4], egress.Wire(false))
-		}
+	if o.routeSlot != 0 && !egress.IsZero() {
+		copy(p.Data[o.routeSlot:o.routeSlot+4], egress.Wire(false))
 	}
 	if o.changed {
 		SetIPv4Checksum(p.Data)
@@ -194,7 +204,7 @@ func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv)
 	if at := o.RecordRoute; at != 0 {
 		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
 		r := dst[from:]
-		if ptr := int(r[2]); o.needAddr[0] != 0 && ptr <= len(r) {
+		if ptr := int(r[2]); o.routeSlot != 0 && ptr <= len(r) {
 			if ptr+3 > len(r) {
 				return dst, false
 			}
@@ -209,6 +219,9 @@ func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv)
 			return dst, false
 		}
 	}
+	if at := o.cipso; at != 0 {
+		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
+	}
 	for (len(dst)-from)%4 != 0 {
 		dst = append(dst, optEnd)
 	}
@@ -221,15 +234,15 @@ func echoTimestamp(t []byte, o *IPOptions, src Addr, env *OptionsEnv) bool {
 	if ptr > len(t) {
 		return true
 	}
-	stamp := o.needTime
-	if o.needAddr[1] != 0 {
+	stamp := o.time
+	if o.timeAddr {
 		if ptr+3 > len(t) {
 			return false
 		}
 		copy(t[ptr-1:ptr+3], src.Wire(false))
 		ptr += 4
 	}
-	if o.needTime {
+	if o.time {
 		if ptr+3 > len(t) {
 			return false
 		}
