@@ -132,10 +132,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // sctpCRC is the CRC32c over an SCTP packet whose checksum field counts as zero (RFC 9260 6.8, appendix A).
 func sctpCRC(t []byte) uint32 {
-	var zero [4]byte
-	c := crc32.Update(0, castagnoli, t[:8])
-	c = crc32.Update(c, castagnoli, zero[:])
-	return crc32.Update(c, castagnoli, t[12:])
+	c := ^crc32.Update(0, castagnoli, t[:8])
+	for range 4 { // four zero bytes
+		c = castagnoli[byte(c)] ^ c>>8
+	}
+	return crc32.Update(^c, castagnoli, t[12:])
 }
 
 func (p *Packet) setSCTPChecksum() {
