@@ -27,8 +27,8 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 	}
 	m := manipAt[h]
 	switch p.CT.Info {
-	case conntrack.Related, conntrack.RelatedReply, conntrack.New:
-		if p.CT.Info != conntrack.New && p.isICMP() {
+	case conntrack.Related, conntrack.RelatedReply, conntrack.NewConn:
+		if p.CT.Info != conntrack.NewConn && p.isICMP() {
 			if icmp && !nat.TranslateICMP(p.W.CT, p.Packet, p.CT, m) {
 				p.Reason = packet.ReasonNATUntranslatable
 				return Drop
@@ -50,7 +50,7 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 		fallthrough
 	default:
 		if p.Out != nil && nat.OIFChanged(c, h == PostRouting, p.Out.Index) {
-			p.W.CT.Kill(c)
+			p.W.CT.Kill(p.Now, c)
 			p.Reason = packet.ReasonNATDrop
 			return Drop
 		}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/moat-router/moat/policy"
@@ -45,34 +46,25 @@ func (d *device) pathMTU(p *passage) int {
 	return mtu
 }
 
-// tooBig tells whether p may neither pass nor be cut (ip_exceeds_mtu, ip6_pkt_too_big). A super-segment counts by its
-// segments. A datagram that came in fragments may be cut again, but not below what its sender had cut it to.
-func (p *passage) tooBig(mtu int) bool {
-	if len(p.Data) <= mtu || !p.V6 && !p.DF() {
-		return false
-	}
-	if p.FragMax > 0 {
-		return p.FragMax > mtu
-	}
-	return frag.NetworkLen(p.Packet.Packet) > mtu
-}
-
 // send cuts p to fit and writes it out (ip_finish_output, ip6_finish_output).
 func (w *worker) send(p *passage, out *device) packet.Reason {
 	mtu := out.pathMTU(p)
-	if !frag.Needed(p.Packet.Packet, mtu, out.link.Offloads()) {
+	can := out.link.Offloads()
+	if !frag.Needed(p.Packet.Packet, mtu, can) {
 		w.one[0] = p.Packet.Packet
 		return w.put(out, w.one[:])
 	}
 	why := packet.ReasonNone
-	err := frag.Cut(p.Packet.Packet, mtu, out.link.Offloads(), w.Rand.Uint32(), func(b *packet.Packet) {
+	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil}
+	err := w.cut.Cut(p.Packet.Packet, way, func(b *packet.Packet) error {
 		w.one[0] = b
 		if r := w.put(out, w.one[:]); r != packet.ReasonNone {
-			why = r
+			why = r // the rest of it may still get through
 		}
+		return nil
 	})
 	switch {
-	case err == frag.ErrTooBig:
+	case errors.Is(err, frag.ErrTooBig):
 		w.icmpError(p, errTooBig, uint32(mtu))
 		return packet.ReasonTooBig
 	case err != nil:

@@ -75,22 +75,34 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 		return
 	}
 
+	options, ok := w.echoOptions(p, src)
+	if !ok {
+		return
+	}
 	q := w.make()
 	p.CompleteChecksum() // a quote must be what the receiver would have seen
-	buildError(q.Packet.Packet, p.Packet.Packet, p.EchoedOptions(), src, k.typ, k.code, info, w.s, w.Rand.Uint32())
+	buildError(q.Packet.Packet, p.Packet.Packet, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
 	q.CT = p.CT.ForError()
 	q.Mark = key.Mark
 	q.dest = dest
 	w.nested(q, w.output)
 }
 
+// hops is the TTL or hop limit of a packet that the router makes.
+func (w *worker) hops(v6 bool, dest fib.Result) uint8 {
+	if v6 {
+		return w.s.hopLimit(dest.Dev)
+	}
+	return w.s.ttl()
+}
+
 // buildError writes the error into b: an IP header, the eight bytes of ICMP and the quote.
-func buildError(b, about *packet.Packet, options []byte, src packet.Addr, typ, code uint8, info uint32, s *state, id uint32) {
+func buildError(b, about *packet.Packet, options []byte, src packet.Addr, typ, code uint8, info uint32, ttl uint8, id uint32) {
 	quote := about.Data
 	if about.V6 {
 		quote = quote[:min(len(quote), maxError6-40-8)]
 		b.SetLen(40 + 8 + len(quote))
-		putHeader6(b.Data, protoICMPv6, 0, s.hopLimit(), src, about.Src())
+		putHeader6(b.Data, protoICMPv6, 0, ttl, src, about.Src())
 	} else {
 		hdr := 20 + len(options)
 		quote = quote[:min(len(quote), maxError4-hdr-8)]
@@ -100,7 +112,7 @@ func buildError(b, about *packet.Packet, options []byte, src packet.Addr, typ, c
 		if typ == 3 || typ == 4 || typ == 5 || typ == 11 || typ == 12 {
 			tos = tos&0x1e | 0xc0 // RFC 1812 4.3.2.5: precedence of an error is INTERNETWORK CONTROL
 		}
-		putHeader4(b.Data, hdr, protoICMP, tos, s.ttl(), uint16(id), false, src, about.Src())
+		putHeader4(b.Data, hdr, protoICMP, tos, ttl, uint16(id), false, src, about.Src())
 	}
 	l4 := len(b.Data) - 8 - len(quote)
 	h := b.Data[l4:]
@@ -170,15 +182,14 @@ func (w *worker) errorSource(p *passage) (packet.Addr, bool) {
 		return packet.Addr{}, true
 	}
 	if p.in != nil && w.s.sys.ICMPErrorsUseInboundIfaddr {
-		a, _ := w.s.fib.SelectAddr(false, p.in.Index, p.Src(), fib.ScopeLink)
-		return a, true
+		return w.s.fib.SelectAddr(false, p.in.Index, p.Src(), fib.ScopeLink), true
 	}
 	return packet.Addr{}, true
 }
 
 func (w *worker) errorSourceFromRoute(p *passage, dest fib.Result) packet.Addr {
 	if p.V6 && p.in != nil {
-		if a, ok := w.s.fib.SelectAddr(true, p.in.Index, p.Src(), fib.ScopeUniverse); ok {
+		if a := w.s.fib.SelectAddr(true, p.in.Index, p.Src(), fib.ScopeUniverse); !a.IsZero() {
 			return a
 		}
 	}

@@ -44,7 +44,7 @@ func (w *worker) deliverToSocket(p *passage) packet.Reason {
 	if !p.TransportSumOK() {
 		return packet.ReasonLocalChecksum
 	}
-	if h := w.r.host; h != nil && h.HasSocket(p.Packet.Packet) {
+	if h := w.r.host; h.HasSocket(p.Packet.Packet) {
 		p.CompleteChecksum()
 		if !h.Deliver(p.Packet.Packet, p.in.Index) {
 			return packet.ReasonHostFull
@@ -94,12 +94,20 @@ func (w *worker) deliverICMP(p *passage) packet.Reason {
 		})
 		return packet.ReasonNone
 	case 3, 4, 5, 11, 12:
-		if w.r.host != nil {
-			w.r.host.Deliver(p.Packet.Packet, p.in.Index)
-			return packet.ReasonNone
-		}
+		return w.errorToSocket(p)
 	}
 	return packet.ReasonLocalIgnored
+}
+
+// errorToSocket hands an ICMP error to the socket that sent what it quotes.
+func (w *worker) errorToSocket(p *passage) packet.Reason {
+	if !w.r.host.HasSocket(p.Packet.Packet) {
+		return packet.ReasonLocalIgnored
+	}
+	if !w.r.host.Deliver(p.Packet.Packet, p.in.Index) {
+		return packet.ReasonHostFull
+	}
+	return packet.ReasonNone
 }
 
 // icmpReply answers an ICMP query with its own bytes, after edit has made a reply of them.
@@ -123,11 +131,15 @@ func (w *worker) icmpReply(p *passage, edit func(icmp []byte)) {
 	l4 := p.L4Bytes()
 	if p.V6 {
 		q.SetLen(40 + len(l4))
-		putHeader6(q.Data, protoICMPv6, p.TOS(), w.s.hopLimit(), src, p.Src())
+		putHeader6(q.Data, protoICMPv6, p.TOS(), w.s.hopLimit(dest.Dev), src, p.Src())
 		copy(q.Data[40:], l4)
 		edit(q.Data[40:])
 	} else {
-		options := p.EchoedOptions()
+		options, ok := w.echoOptions(p, src)
+		if !ok {
+			w.end(q, packet.ReasonNone)
+			return
+		}
 		hdr := 20 + len(options)
 		q.SetLen(hdr + len(l4))
 		copy(q.Data[20:], options)
@@ -159,9 +171,8 @@ func (w *worker) deliverICMPv6(p *passage) packet.Reason {
 		return packet.ReasonNone
 	case h[0] == 135:
 		return w.solicited(p, h)
-	case h[0] < 128 && w.r.host != nil:
-		w.r.host.Deliver(p.Packet.Packet, p.in.Index)
-		return packet.ReasonNone
+	case h[0] < 128:
+		return w.errorToSocket(p)
 	}
 	return packet.ReasonLocalIgnored
 }

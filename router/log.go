@@ -49,3 +49,8 @@ func logContext(p *policy.Packet) nflog.Context {
 }
 
 func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
+
+// logInvalid writes why conntrack found a packet INVALID (nf_conntrack_log_invalid).
+func (r *Router) logInvalid(p *packet.Packet, _ bool, proto uint8, msg string) {
+	r.log.line(0, nflog.LevelInvalid, nflog.AppendInvalid(nil, proto, msg, p, nflog.Context{}))
+}

@@ -13,13 +13,8 @@ func (w *worker) readOptions(p *passage) packet.Reason {
 	if p.V6 || p.HeaderLen() == 20 {
 		return packet.ReasonNone
 	}
-	o, bad, ok := p.ReadOptions(packet.OptionsEnv{
-		Local: w.specificDestination(p),
-		Elsewhere: func(a packet.Addr) bool {
-			return w.s.fib.AddrType(false, a, 0) == fib.Unicast
-		},
-		Clock: w.msOfDay(),
-	})
+	o, bad, ok := p.ReadOptions(w.optionsEnv(w.specificDestination(p)))
+	p.options = o
 	if !ok {
 		w.icmpError(p, errParameter, uint32(bad)<<24)
 		return packet.ReasonIPOptions
@@ -27,7 +22,6 @@ func (w *worker) readOptions(p *passage) packet.Reason {
 	if o.SourceRoute != 0 {
 		return packet.ReasonSourceRoute
 	}
-	p.options = o
 	return packet.ReasonNone
 }
 
@@ -59,5 +53,19 @@ func (w *worker) msOfDay() uint32 {
 	return uint32(t.Sub(t.Truncate(24*time.Hour)) / time.Millisecond)
 }
 
-// EchoedOptions are the options that an answer to p carries.
-func (p *passage) EchoedOptions() []byte { return nil }
+// echoOptions are the options that an answer to p carries (RFC 1122 3.2.2.6 asks it of echo replies; Linux does it for
+// errors, too); false: there is no answer.
+func (w *worker) echoOptions(p *passage, src packet.Addr) ([]byte, bool) {
+	if p.V6 || p.HeaderLen() == 20 {
+		return nil, true
+	}
+	return p.EchoOptions(w.echo[:0], &p.options, src, w.optionsEnv(src))
+}
+
+func (w *worker) optionsEnv(local packet.Addr) packet.OptionsEnv {
+	return packet.OptionsEnv{
+		Local:     local,
+		Elsewhere: func(a packet.Addr) bool { return w.s.fib.AddrType(false, a, 0) == fib.Unicast },
+		Clock:     w.msOfDay(),
+	}
+}

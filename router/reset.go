@@ -54,7 +54,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	}
 	q.SetLen(l4 + header.TCPMinimumSize)
 	if p.V6 {
-		putHeader6(q.Data, protoTCP, tos, w.s.hopLimit(), src, dst)
+		putHeader6(q.Data, protoTCP, tos, w.s.hopLimit(dest.Dev), src, dst)
 	} else {
 		putHeader4(q.Data, l4, protoTCP, tos, w.s.ttl(), 0, true, src, dst)
 	}

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/router/sysctl"
 	"github.com/moat-router/moat/stack/defrag"
+	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/host"
 	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
@@ -82,15 +84,17 @@ type Router struct {
 	byName map[string]*device
 	lo     *device
 
-	state  atomic.Pointer[state]
-	ct     *conntrack.Table
-	frags  *defrag.Defrag
-	host   *host.Host
-	limits *limiter
-	shared *xt.Shared
-	log    logSink
-	epoch  time.Time
-	onDrop func(p *policy.Packet, why packet.Reason)
+	state     atomic.Pointer[state]
+	ct        *conntrack.Table
+	frags     *defrag.Defrag
+	host      *host.Stack
+	hostClock *host.Clock // of a router on virtual time
+	hostAddrs map[int]map[netip.Addr]bool
+	limits    *limiter
+	shared    *xt.Shared
+	log       logSink
+	epoch     time.Time
+	onDrop    func(p *policy.Packet, why packet.Reason)
 
 	stats   []*stats
 	workers []*worker
@@ -107,14 +111,15 @@ type Router struct {
 // New builds a router; nothing runs yet. Errors are for people and name the place.
 func New(cfg Config) (*Router, error) {
 	r := &Router{
-		cfg:    cfg,
-		devs:   []*device{nil},
-		byName: map[string]*device{},
-		limits: newLimiter(),
-		shared: xt.NewShared(),
-		epoch:  cfg.Epoch,
-		onDrop: cfg.OnDrop,
-		routes: fib.NewBuilder(),
+		cfg:       cfg,
+		devs:      []*device{nil},
+		byName:    map[string]*device{},
+		limits:    newLimiter(),
+		shared:    xt.NewShared(),
+		epoch:     cfg.Epoch,
+		onDrop:    cfg.OnDrop,
+		routes:    fib.NewBuilder(),
+		hostAddrs: map[int]map[netip.Addr]bool{},
 	}
 	if r.epoch.IsZero() {
 		r.epoch = time.Now()
@@ -171,14 +176,17 @@ func New(cfg Config) (*Router, error) {
 	for i := range max(cfg.Workers, 1) + 2 {
 		r.workers = append(r.workers, r.newWorker(i, seed))
 	}
-	r.ct.OnInvalid(r.logInvalid)
+	r.ct.OnInvalid = r.logInvalid
+	r.newHost()
 
 	s := &state{sys: sys, rules: &policy.Ruleset{}}
 	s.rules.Prepare(len(r.workers))
 	r.state.Store(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.applySysctls(sys)
+	if err := r.applySysctls(sys); err != nil {
+		return nil, err
+	}
 	for _, c := range cfg.Setup {
 		if err := r.ip(c); err != nil {
 			return nil, err
@@ -215,7 +223,7 @@ func (r *Router) addDevice(c *Device) error {
 }
 
 func (r *Router) newWorker(id int, seed uint64) *worker {
-	w := &worker{r: r, now: 0, stats: new(stats)}
+	w := &worker{r: r, stats: new(stats), cut: frag.New()}
 	w.Worker = policy.Worker{ID: id, Rand: rand.New(rand.NewPCG(seed, uint64(id))), Env: w, CT: r.ct}
 	r.stats = append(r.stats, w.stats)
 	return w
@@ -289,6 +297,9 @@ func (r *Router) ip(cmd string) error {
 	r.routes = b
 	changes := b.Changes()
 	next := b.Build()
+	if err := r.syncHost(next); err != nil {
+		return err
+	}
 	r.publish(func(s *state) { s.fib = next })
 	now := r.Time()
 	for _, c := range changes {
@@ -309,10 +320,11 @@ func (r *Router) ip(cmd string) error {
 }
 
 // applySysctls publishes sysctls to all who read them. r.mu is held.
-func (r *Router) applySysctls(v *sysctl.Values) {
+func (r *Router) applySysctls(v *sysctl.Values) error {
 	r.ct.SetParams(v.Conntrack())
 	r.frags.SetOptions(v.Defrag())
 	r.routes.SetOptions(v.FIB())
 	next := r.routes.Build()
 	r.publish(func(s *state) { s.sys, s.fib = v, next })
+	return r.syncHost(next)
 }

@@ -27,6 +27,8 @@ func (r *Router) tracking(s *state) {
 	}
 }
 
+func family(p *passage) policy.Family { return policy.FamilyOf(p.V6) }
+
 // publish makes a changed copy of the current state visible. r.mu is held.
 func (r *Router) publish(change func(*state)) {
 	next := *r.state.Load()

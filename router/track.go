@@ -21,10 +21,5 @@ func (w *worker) confirm(p *passage) packet.Reason {
 	if p.CT.Conn == nil {
 		return packet.ReasonNone
 	}
-	if help := w.r.helpers; help != nil {
-		if why := help(p.W, &p.Packet); why != packet.ReasonNone {
-			return why
-		}
-	}
 	return w.CT.Confirm(w.now, p.Packet.Packet, &p.CT, w.Rand)
 }

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -74,7 +73,7 @@ func (r *Router) InjectOffload(dev string, b []byte, o packet.Offload) error {
 	p.Load(b)
 	p.Offload = o
 	w.arrivals(d, p)
-	r.settle(w)
+	r.settle()
 	return nil
 }
 
@@ -98,6 +97,9 @@ func (r *Router) Advance(d time.Duration) {
 		if t, ok := r.frags.Next(); ok && t < next {
 			next = t
 		}
+		if t, ok := r.hostClock.Next(); ok && t < next {
+			next = t
+		}
 		r.now = max(next, r.now)
 		r.tick()
 		if next == end {
@@ -109,9 +111,12 @@ func (r *Router) Advance(d time.Duration) {
 // tick does what is due now. r.mu is held.
 func (r *Router) tick() {
 	w := r.own()
+	if r.hostClock != nil {
+		r.hostClock.Advance(w.now)
+	}
 	r.ct.Advance(w.now)
 	w.expireFragments()
-	r.settle(w)
+	r.settle()
 }
 
 // Output drains what left by in-memory links since the last call.
@@ -150,8 +155,7 @@ func (r *Router) Sysctl(name, value string) error {
 	if err != nil {
 		return err
 	}
-	r.applySysctls(v)
-	return nil
+	return r.applySysctls(v)
 }
 
 // IP runs a command of the ip language: ip addr, ip link, ip route, ip rule.
@@ -175,14 +179,29 @@ func (r *Router) Conntrack() *conntrack.Table { return r.ct }
 func (r *Router) ConntrackLines() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ct.ProcLines(r.Time())
+	now := r.Time()
+	all, done := r.ct.Sorted()
+	defer done()
+	var lines []string
+	for _, c := range all {
+		if c.Expires() > now {
+			lines = append(lines, string(c.AppendProc(nil, now)))
+		}
+	}
+	return lines
 }
 
 // ExpectLines are those of /proc/net/nf_conntrack_expect.
 func (r *Router) ExpectLines() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ct.ExpectLines(r.Time())
+	var lines []string
+	now := r.Time()
+	r.ct.RangeExpects(func(e *conntrack.Expect) bool {
+		lines = append(lines, string(e.AppendProc(nil, now)))
+		return true
+	})
+	return lines
 }
 
 // Counters are the rule lines of iptables-save -c by family and table, for every family that has had rules.
@@ -214,6 +233,3 @@ func (r *Router) Drops(why packet.Reason) (n uint64) {
 	}
 	return n
 }
-
-// ErrNoHost is returned by Listen of a router without sockets.
-var ErrNoHost = errors.New("this router has no sockets of its own")

@@ -4,6 +4,7 @@ import (
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/defrag"
+	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -111,7 +112,7 @@ func (w *worker) forward(p *passage) packet.Reason {
 			return why
 		}
 	}
-	if mtu := out.pathMTU(p); p.tooBig(mtu) {
+	if mtu := out.pathMTU(p); frag.TooBig(p.Packet.Packet, mtu) {
 		w.icmpError(p, errTooBig, uint32(mtu))
 		return packet.ReasonTooBig
 	}

@@ -23,6 +23,8 @@ type worker struct {
 	stats *stats
 	one   [1]*packet.Packet // a batch of one
 	line  []byte            // a log line in the making
+	echo  [40]byte          // options of an answer
+	cut   *frag.Cutter
 }
 
 // passage is a packet on its walk: what netfilter sees of it, and what routing decided.
