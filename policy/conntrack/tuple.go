@@ -32,11 +32,11 @@ type Tuple struct {
 // Info says how a packet relates to its connection, with the kernel's numbers (enum ip_conntrack_info).
 type Info uint8
 
-// The relations. The first two also occur in the reply direction.
+// The relations. The first two also occur in the reply direction. NewConn is IP_CT_NEW, the state NEW.
 const (
 	Established      Info = 0
 	Related          Info = 1
-	New              Info = 2
+	NewConn          Info = 2
 	EstablishedReply Info = 3
 	RelatedReply     Info = 4
 	Untracked        Info = 7
@@ -83,7 +83,7 @@ func (r Ref) State() State {
 		return StateInvalid
 	}
 	switch r.Info {
-	case New:
+	case NewConn:
 		return StateNew
 	case Related, RelatedReply:
 		return StateRelated
@@ -135,6 +135,10 @@ const (
 	StatusUntracked    Status = 1 << 12
 	StatusHelper       Status = 1 << 13
 	StatusOffload      Status = 1 << 14
+
+	// StatusNATClash shares its position with UNTRACKED, which connections never have: a clash at confirm was resolved
+	// by an entry that only answers find (IPS_NAT_CLASH).
+	StatusNATClash = StatusUntracked
 
 	StatusNATMask     = StatusSrcNAT | StatusDstNAT
 	StatusNATDoneMask = StatusSrcNATDone | StatusDstNATDone

@@ -1,0 +1,155 @@
+package conntrack
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// Confirm is the end of the walk (nf_confirm): sequence numbers are adjusted where a helper changed the length of a
+// payload, a new connection goes into the table, and what happened is told. Helpers run before it.
+func (t *Table) Confirm(now packet.Time, p *packet.Packet, ref *Ref, rng *rand.Rand) packet.Reason {
+	c := ref.Conn
+	if c == nil {
+		return packet.ReasonNone
+	}
+	if ref.Info != RelatedReply && c.Status()&StatusSeqAdjust != 0 && p.HasL4() && !t.adjustSeq(p, c, ref.Info.Dir()) {
+		t.stats.drop.Add(1)
+		return packet.ReasonHelperDrop
+	}
+	if c.Status()&StatusConfirmed == 0 && ref.Info.Dir() == Original {
+		if why := t.insert(now, ref); why != packet.ReasonNone {
+			return why
+		}
+		c = ref.Conn
+	}
+	t.deliver(now, c)
+	return packet.ReasonNone
+}
+
+// insert is __nf_conntrack_confirm. Somebody may have taken either tuple since it was looked up: another worker with
+// the same flow's packet, or a NAT that could not see us.
+func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
+	c := ref.Conn
+	ho, hr := t.hash(&c.tuple[Original]), t.hash(&c.tuple[Reply])
+	so, sr := t.shardOf(ho), t.shardOf(hr)
+	t.lock2(so, sr)
+	if c.Status()&StatusDying != 0 {
+		t.unlock2(so, sr)
+		t.stats.insertFailed.Add(1)
+		return packet.ReasonConfirmClash
+	}
+	winner := t.holder(now, so, ho, &c.tuple[Original])
+	forward := winner != nil
+	if winner == nil {
+		winner = t.holder(now, sr, hr, &c.tuple[Reply])
+	}
+	if winner == nil {
+		c.SetStatus(StatusConfirmed)
+		t.chain(&t.shards[so], c, Original, ho)
+		t.chain(&t.shards[sr], c, Reply, hr)
+		t.shards[so].wheel.place(t, c)
+		c.hold()
+		t.unlock2(so, sr)
+		t.confirmed(now, c)
+		return packet.ReasonNone
+	}
+	why := t.clash(now, ref, winner, forward, so, sr, hr)
+	if why != packet.ReasonNone {
+		t.stats.insertFailed.Add(1)
+		t.stats.drop.Add(1)
+	}
+	return why
+}
+
+func (t *Table) confirmed(now packet.Time, c *Conn) {
+	t.stats.insert.Add(1)
+	e := c.extension()
+	if e != nil {
+		e.start = now
+		if e.helper.Load() != nil {
+			c.cache(CauseHelper)
+		}
+	}
+	if e != nil && e.master != nil {
+		c.cache(CauseRelated)
+	} else {
+		c.cache(CauseNew)
+	}
+}
+
+// holder is who stands under a tuple; the caller holds the shard. One whose time has run out gives way.
+func (t *Table) holder(now packet.Time, shard int, h uint64, k *Tuple) *Conn {
+	s := &t.shards[shard]
+	for l := s.buckets[bucketOf(len(s.buckets), h)]; l != 0; {
+		c, d := t.at(l), l.dir()
+		if c.tuple[d] == *k && c.Expires() > now {
+			return c
+		}
+		l = c.next[d]
+	}
+	return nil
+}
+
+// clash is nf_ct_resolve_clash, for protocols without a handshake: the loser's packet is taken over by the winner where
+// both are the same flow; else, if only the original tuple is taken, the loser is entered for its replies alone and
+// for a second. It unlocks the shards.
+func (t *Table) clash(now packet.Time, ref *Ref, winner *Conn, forward bool, so, sr int, hr uint64) packet.Reason {
+	c := ref.Conn
+	defer func() {
+		if so >= 0 {
+			t.unlock2(so, sr)
+		}
+	}()
+	why := packet.ReasonConfirmClash
+	if c.status.Load()&flagNoRoom != 0 {
+		why = packet.ReasonNATExhausted
+	}
+	if !AllowsClash(c.tuple[Original].Proto) {
+		return why
+	}
+	if st := winner.Status(); st&StatusDying == 0 && (st&StatusNATDoneMask == 0 || winner.tuple == c.tuple) {
+		winner.hold()
+		t.unlock2(so, sr)
+		so = -1
+		t.mergeAcct(winner, c, ref.Info)
+		c.put()
+		ref.Conn = winner
+		t.stats.clashResolve.Add(1)
+		return packet.ReasonNone
+	}
+	if !forward || t.holder(now, sr, hr, &c.tuple[Reply]) != nil {
+		return why
+	}
+	c.deadline.Store(int64(now.Add(time.Second)))
+	c.status.Or(flagNoForward)
+	c.SetStatus(StatusConfirmed | StatusFixedTimeout | StatusNATClash)
+	t.chain(&t.shards[sr], c, Reply, hr)
+	t.shards[c.self.shard()].wheel.place(t, c)
+	c.hold()
+	t.stats.clashResolve.Add(1)
+	return packet.ReasonNone
+}
+
+// AllowsClash tells whether two connections of one flow may be resolved into one (l4proto->allow_clash).
+func AllowsClash(proto uint8) bool {
+	switch proto {
+	case packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoGRE:
+		return true
+	}
+	return false
+}
+
+func (t *Table) mergeAcct(winner, loser *Conn, info Info) {
+	w, l := winner.extension(), loser.extension()
+	if w == nil || l == nil || !w.hasAcct || !l.hasAcct {
+		return
+	}
+	d := info.Dir()
+	w.acct[d].packets.Add(l.acct[Original].packets.Load())
+	w.acct[d].bytes.Add(l.acct[Original].bytes.Load())
+}
+
+// Exhausted notes that NAT found no free tuple: confirm will name that as the reason (nf_nat goes on with a taken one).
+func (c *Conn) Exhausted() { c.status.Or(flagNoRoom) }

@@ -1,0 +1,157 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// icmp looks at ICMP before any tuple is looked up: errors belong to the connection that they quote, neighbour
+// discovery is untracked. It reports whether the matter is settled.
+func (x *look) icmp(ref *Ref) (done bool) {
+	proto := x.p.Proto
+	if proto != packet.ProtoICMP && proto != packet.ProtoICMPv6 || x.p.V6 != (proto == packet.ProtoICMPv6) {
+		return false
+	}
+	if len(x.l4) < 8 {
+		return x.bad("short packet")
+	}
+	if !x.sumOK() {
+		if x.p.V6 {
+			return x.bad("ICMPv6 checksum failed")
+		}
+		return x.bad("bad hw icmp checksum")
+	}
+	typ := x.l4[0]
+	if x.p.V6 {
+		switch typ {
+		case 130, 131, 132, 133, 134, 135, 136, 143: // MLD and neighbour discovery
+			ref.Info = Untracked
+			return true
+		case 137:
+			return x.redirect6(ref)
+		}
+	} else if typ > 18 {
+		return x.bad("invalid icmp type")
+	}
+	if !x.p.IsICMPError() {
+		return false
+	}
+	q, ok := x.p.Quote()
+	if !ok || q.Bad {
+		return x.error()
+	}
+	return x.related(ref, q.Src(), q.Dst(), q.Proto(), q.L4Bytes())
+}
+
+// related is nf_conntrack_inet_error. The quoted packet went the other way than the error, so the error's tuple is the
+// quoted one turned around; and it must go to where that connection's packets go.
+func (x *look) related(ref *Ref, src, dst packet.Addr, proto uint8, l4 []byte) bool {
+	k, ok := tupleOf(src, dst, x.p.V6, proto, l4)
+	if !ok {
+		return x.error()
+	}
+	inner, ok := k.Invert()
+	if !ok {
+		return x.error()
+	}
+	c, d := x.t.lookup(x.now, &inner, x.zones)
+	if c == nil {
+		return x.error()
+	}
+	if outer, want := x.p.Dst(), c.tuple[d].Dst; outer != want {
+		if x.logs(x.p.Proto) {
+			x.log(x.p.Proto, fmt.Sprintf("outer daddr %s != inner %s", outer, want))
+		}
+		c.put()
+		return x.error()
+	}
+	ref.Conn, ref.Info = c, Related
+	if d == Reply {
+		ref.Info = RelatedReply
+	}
+	return true
+}
+
+// redirect6 is a neighbour discovery redirect: it quotes a packet in its redirected header option (RFC 4861 4.6.3).
+func (x *look) redirect6(ref *Ref) bool {
+	b := x.p.Data
+	linkLocal := b[8] == 0xfe && b[9]&0xc0 == 0x80
+	if x.l4[1] != 0 || !linkLocal || x.p.TTL() != 255 || len(x.l4) < 40 {
+		return x.error()
+	}
+	opts := x.l4[40:]
+	for len(opts) >= 8 {
+		n := int(opts[1]) * 8
+		if n == 0 || n > len(opts) {
+			break
+		}
+		if opts[0] == 4 {
+			if q := opts[8:]; len(q) >= 40 {
+				inner := packet.Packet{}
+				inner.Data, inner.V6, inner.Proto, inner.L4 = q, true, q[6], 40
+				return x.related(ref, inner.Src(), inner.Dst(), inner.Proto, inner.L4Bytes())
+			}
+			break
+		}
+		opts = opts[n:]
+	}
+	return x.error()
+}
+
+// error counts an ICMP message that conntrack takes for INVALID.
+func (x *look) error() bool {
+	x.t.stats.error.Add(1)
+	return true
+}
+
+func (x *look) bad(msg string) bool {
+	x.invalid(msg)
+	return x.error()
+}
+
+// trackICMP is the tracker of ICMP and ICMPv6 queries: only a request begins a connection, and the answer does not end
+// it, so that duplicates of it still pass.
+func (x *look) trackICMP() verdict {
+	if x.p.V6 != (x.p.Proto == packet.ProtoICMPv6) {
+		return invalid
+	}
+	timeout := x.timeouts().ICMP
+	switch typ := x.c.tuple[Original].DstPort >> 8; {
+	case !x.p.V6 && (typ == 8 || typ == 13 || typ == 15 || typ == 17):
+	case x.p.V6 && (typ == 128 || typ == 139):
+		timeout = x.timeouts().ICMPv6
+	default:
+		if x.logs(x.p.Proto) {
+			x.log(x.p.Proto, fmt.Sprintf("invalid new with type %d", typ))
+		}
+		return invalid
+	}
+	x.refresh(timeout)
+	return accept
+}
+
+// sumOK checks the transport checksum where the kernel does: at PREROUTING, unless nf_conntrack_checksum is off.
+func (x *look) sumOK() bool {
+	return x.hook.Local || !x.par.Checksum || x.p.TransportSumOK()
+}
+
+// logs tells whether nf_conntrack_log_invalid asks for a protocol.
+func (x *look) logs(proto uint8) bool {
+	l := x.par.LogInvalid
+	return l != 0 && (l == 255 || l == proto) && x.t.onInvalid != nil
+}
+
+func (x *look) log(proto uint8, msg string) { x.t.onInvalid(x.p, x.p.V6, proto, msg) }
+
+// invalid logs a reason without details and is the verdict of the same name.
+func (x *look) invalid(msg string) verdict {
+	if x.logs(x.p.Proto) {
+		x.log(x.p.Proto, msg)
+	}
+	return invalid
+}
+
+func be16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }
+func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }

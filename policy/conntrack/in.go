@@ -1,0 +1,249 @@
+package conntrack
+
+import (
+	"math/rand/v2"
+
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// HookInfo is where a packet meets conntrack, and what else it carries.
+type HookInfo struct {
+	Local bool   // OUTPUT: the router made the packet, its checksums are not asked for
+	Mark  uint32 // the packet's mark, for --zone mark
+}
+
+// verdict is what a tracker says of a packet (the return values of nf_conntrack_handle_packet).
+type verdict uint8
+
+const (
+	accept verdict = iota
+	invalid
+	again // the connection was ended to be begun anew: look up once more
+	drop
+)
+
+// In finds the packet's connection or begins one (nf_conntrack_in) and says so in ref. ref may bring a template. A
+// Reason comes back only where the packet must die; INVALID is a ref without a connection.
+func (t *Table) In(now packet.Time, p *packet.Packet, ref *Ref, h HookInfo, rng *rand.Rand) packet.Reason {
+	if ref.Conn != nil || ref.Info == Untracked {
+		return packet.ReasonNone
+	}
+	tmpl := ref.Template
+	*ref = Ref{}
+	if !p.HasL4() {
+		t.stats.invalid.Add(1)
+		return packet.ReasonNone
+	}
+	x := look{t: t, now: now, p: p, par: t.params.Load(), hook: h, tmpl: tmpl, zones: tmpl.zones(h.Mark), l4: p.L4Bytes(), rng: rng}
+	if done := x.icmp(ref); done {
+		return packet.ReasonNone
+	}
+	for {
+		c, info, why := x.resolve()
+		if c == nil {
+			if why == packet.ReasonNone {
+				t.stats.invalid.Add(1)
+			}
+			return why
+		}
+		x.c, x.info, x.dir = c, info, info.Dir()
+		switch x.track() {
+		case accept:
+			if info == EstablishedReply && c.SetStatus(StatusSeenReply)&StatusSeenReply == 0 {
+				c.cache(CauseReply)
+			}
+			ref.Conn, ref.Info = c, info
+			return packet.ReasonNone
+		case again:
+			c.put()
+			continue
+		case drop:
+			c.put()
+			t.stats.drop.Add(1)
+			return packet.ReasonConntrackInvalid
+		default:
+			c.put()
+			t.stats.invalid.Add(1)
+			return packet.ReasonNone
+		}
+	}
+}
+
+// look is one packet on its way through In.
+type look struct {
+	t     *Table
+	now   packet.Time
+	p     *packet.Packet
+	par   *Params
+	hook  HookInfo
+	tmpl  *Template
+	zones zones
+	l4    []byte
+	rng   *rand.Rand
+
+	c    *Conn
+	info Info
+	dir  Dir
+}
+
+// resolve is resolve_normal_ct: the connection of the packet's tuple, found or begun, and how the packet relates to it.
+func (x *look) resolve() (*Conn, Info, packet.Reason) {
+	k, ok := tupleOf(x.p.Src(), x.p.Dst(), x.p.V6, x.p.Proto, x.l4)
+	if !ok {
+		return nil, 0, packet.ReasonNone
+	}
+	c, d := x.t.lookup(x.now, &k, x.zones)
+	if c == nil {
+		var why packet.Reason
+		if c, why = x.begin(k); c == nil {
+			return nil, 0, why
+		}
+		d = Original
+	}
+	if d == Reply {
+		return c, EstablishedReply, packet.ReasonNone
+	}
+	switch s := c.Status(); {
+	case s&StatusSeenReply != 0:
+		return c, Established, packet.ReasonNone
+	case s&StatusExpected != 0:
+		return c, Related, packet.ReasonNone
+	}
+	return c, NewConn, packet.ReasonNone
+}
+
+// begin is init_conntrack: a connection that the packet alone holds until it is confirmed.
+func (x *look) begin(k Tuple) (*Conn, packet.Reason) {
+	t := x.t
+	k.Zone = x.zones[Original]
+	reply, ok := k.Invert()
+	if !ok {
+		return nil, packet.ReasonNone
+	}
+	reply.Zone = x.zones[Reply]
+	h := t.hash(&k)
+	if n := t.count.Add(1); x.par.Max > 0 && n > int64(x.par.Max) && !t.earlyDrop(x.now, h) {
+		t.count.Add(-1)
+		t.stats.drop.Add(1)
+		return nil, packet.ReasonConntrackFull
+	}
+	number := t.shardOf(h)
+	s := &t.shards[number]
+	s.mu.Lock()
+	c := s.alloc(t, number)
+	s.mu.Unlock()
+	if c == nil {
+		t.count.Add(-1)
+		t.stats.drop.Add(1)
+		return nil, packet.ReasonConntrackFull
+	}
+	c.tuple[Original], c.tuple[Reply] = k, reply
+	c.seq = t.seq.Add(1)
+	c.refs.Store(1)
+	if x.par.Events == 1 || x.par.Events == 2 && t.subs.Load() != nil {
+		c.status.Store(flagEvents)
+	}
+	if x.par.Acct {
+		c.addExt().hasAcct = true
+	}
+	if x.par.Timestamp {
+		c.addExt().hasStamp = true
+	}
+	x.fromTemplate(c)
+	if e := t.takeExpect(x.now, &k, x.zones); e != nil {
+		t.expected(c, e, x)
+	} else if x.tmpl != nil && x.tmpl.Helper != "" {
+		t.assign(c, x.tmpl.Helper)
+	} else if x.par.Helper {
+		t.assignByPort(c)
+	}
+	return c, packet.ReasonNone
+}
+
+func (x *look) fromTemplate(c *Conn) {
+	m := x.tmpl
+	if m == nil {
+		return
+	}
+	if tp := x.t.policies[m.Timeout]; m.Timeout != "" && tp != nil {
+		c.addExt().timeouts = tp
+	}
+	if m.HasEvents || m.HasExpEvents {
+		e := c.addExt()
+		e.ctEvents, e.expEvents = Cause(m.Events), Cause(m.ExpEvents)
+		if x.par.Events != 0 {
+			c.status.Or(flagEvents)
+		}
+	}
+}
+
+// earlyDrop makes room in a full table: it ends the connections that are not assured in the first of eight neighbouring
+// buckets that has any.
+func (t *Table) earlyDrop(now packet.Time, h uint64) bool {
+	var victims [8]*Conn
+	s := &t.shards[t.shardOf(h)]
+	for i := range 8 {
+		n := 0
+		s.mu.Lock()
+		b := (bucketOf(len(s.buckets), h) + i) & (len(s.buckets) - 1)
+		for l := s.buckets[b]; l != 0 && n < len(victims); {
+			c, d := t.at(l), l.dir()
+			if st := c.Status(); st&(StatusAssured|StatusDying) == 0 || c.Expires() <= now {
+				c.hold()
+				victims[n] = c
+				n++
+			}
+			l = c.next[d]
+		}
+		s.mu.Unlock()
+		dropped := false
+		for _, c := range victims[:n] {
+			if t.kill(now, c) {
+				dropped = true
+				t.stats.earlyDrop.Add(1)
+			}
+			c.put()
+		}
+		if dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// timeouts are those of the connection's policy, or the sysctls.
+func (x *look) timeouts() *Timeouts {
+	if e := x.c.extension(); e != nil && e.timeouts != nil {
+		return e.timeouts
+	}
+	return &x.par.Timeouts
+}
+
+// Release ends what the packet's walk held: a connection that nobody confirmed is freed.
+func (t *Table) Release(ref *Ref) {
+	if ref.Conn != nil {
+		ref.Conn.put()
+	}
+	*ref = Ref{}
+}
+
+// Hold takes a second reference for a copy of the Ref; it must be released, too.
+func (r Ref) Hold() Ref {
+	if r.Conn != nil {
+		r.Conn.hold()
+	}
+	return r
+}
+
+// ForError is the Ref of an error or reset that the router makes about the packet (nf_conntrack_attach): RELATED, in
+// the other direction. It holds the connection, confirmed or not, and must be released.
+func (r Ref) ForError() Ref {
+	if r.Conn == nil {
+		return Ref{}
+	}
+	info := RelatedReply
+	if r.Info.Dir() == Reply {
+		info = Related
+	}
+	return Ref{Conn: r.Conn, Info: info}.Hold()
+}
