@@ -46,6 +46,8 @@ type Worker struct {
 	CT   *conntrack.Table
 	// Depth counts nested walks (TEE, router-made answers) so that a loop ends.
 	Depth int
+	// Line is scratch memory for the log line that is being written; it grows once.
+	Line []byte
 
 	stack []frame // of chains that jumped, used by Run
 }

@@ -1,0 +1,3 @@
+package xt
+
+type setTable struct{}
