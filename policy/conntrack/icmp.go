@@ -140,10 +140,10 @@ func (x *look) sumOK() bool {
 // logs tells whether nf_conntrack_log_invalid asks for a protocol.
 func (x *look) logs(proto uint8) bool {
 	l := x.par.LogInvalid
-	return l != 0 && (l == 255 || l == proto) && x.t.onInvalid != nil
+	return l != 0 && (l == 255 || l == proto) && x.t.OnInvalid != nil
 }
 
-func (x *look) log(proto uint8, msg string) { x.t.onInvalid(x.p, x.p.V6, proto, msg) }
+func (x *look) log(proto uint8, msg string) { x.t.OnInvalid(x.p, x.p.V6, proto, msg) }
 
 // invalid logs a reason without details and is the verdict of the same name.
 func (x *look) invalid(msg string) verdict {

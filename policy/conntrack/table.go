@@ -22,6 +22,10 @@ type Options struct {
 
 // Table is all connections of one router.
 type Table struct {
+	// OnInvalid is told why a packet is INVALID, where nf_conntrack_log_invalid asks for its protocol: msg is the
+	// kernel's text behind "nf_ct_proto_N: ". It is set before the first packet and runs on the packet's worker.
+	OnInvalid func(p *packet.Packet, v6 bool, proto uint8, msg string)
+
 	params atomic.Pointer[Params]
 	secret [4]uint64
 	shards []shard
@@ -29,8 +33,6 @@ type Table struct {
 	bySrc  []srcShard
 	exts   extSlab
 	exp    expectTable
-
-	onInvalid func(p *packet.Packet, v6 bool, proto uint8, msg string)
 
 	count atomic.Int64
 	seq   atomic.Uint32
@@ -93,12 +95,6 @@ func New(o Options) *Table {
 	}
 	t.params.Store(o.Params)
 	return t
-}
-
-// OnInvalid has f told why packets are INVALID, where nf_conntrack_log_invalid asks for their protocol: msg is the
-// kernel's text behind "nf_ct_proto_N: ". It is set before the first packet and runs on the packet's worker.
-func (t *Table) OnInvalid(f func(p *packet.Packet, v6 bool, proto uint8, msg string)) {
-	t.onInvalid = f
 }
 
 // Params are the sysctls in force; they are not to be changed in place.
