@@ -1,0 +1,111 @@
+//go:build linux
+
+package difftest
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/moat-router/moat/integration/scenario"
+)
+
+var (
+	count   = flag.Int("difftest.n", 40, "how many random scenarios")
+	seed    = flag.Uint64("difftest.seed", 1, "of the random scenarios")
+	only    = flag.Int("difftest.only", -1, "this scenario of the seed alone")
+	pairs   = flag.Int("difftest.j", 4, "how many at a time")
+	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: moat replay --lockstep, built here)")
+	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
+	failMax = flag.Int("difftest.failures", 10, "stop after so many failures")
+	budget  = flag.Int("difftest.shrink", 150, "scenarios to play for making one failure small; 0: do not")
+)
+
+// implementation is the command line of moat, built from this tree.
+func implementation(t *testing.T) []string {
+	if *impl != "" {
+		return strings.Fields(*impl)
+	}
+	bin := filepath.Join(t.TempDir(), "moat")
+	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/moat").CombinedOutput(); err != nil {
+		t.Fatalf("building moat: %v\n%s", err, out)
+	}
+	return []string{bin, "replay", "--lockstep"}
+}
+
+// run checks count scenarios with several pairs of players at a time.
+func run(t *testing.T, second func() scenario.Player) {
+	first, n := 0, *count
+	if *only >= 0 {
+		first, n = *only, 1
+	}
+	var next, failed, skipped atomic.Int64
+	why := map[string]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range min(*pairs, n) {
+		ref, ours := kernel(t), second()
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n || int(failed.Load()) >= *failMax {
+					return
+				}
+				r := Check(ref, ours, *seed, first+i)
+				switch {
+				case r.Skipped != "":
+					skipped.Add(1)
+					mu.Lock()
+					why[short(r.Skipped)]++
+					mu.Unlock()
+					if *only >= 0 {
+						t.Log(r.Skipped)
+					}
+				case r.Failed():
+					failed.Add(1)
+					if *budget > 0 {
+						r = Shrink(ref, ours, r, *budget)
+					}
+					file, err := r.Save(*outDir)
+					t.Errorf("%v  kept in %s %v", r, file, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d scenarios in %v, %d without a decision", min(int(next.Load()), n), time.Since(began).Round(time.Millisecond), skipped.Load())
+	for w, n := range why {
+		t.Logf("%5d %s", n, w)
+	}
+	if int(skipped.Load())*4 > n && n >= 40 {
+		t.Errorf("more than a quarter of the scenarios decide nothing")
+	}
+}
+
+// short is the first line of a reason, for counting.
+func short(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s[:min(len(s), 150)]
+}
+
+func TestDifferential(t *testing.T) {
+	kernel(t)
+	cmd := implementation(t)
+	run(t, func() scenario.Player {
+		p := scenario.NewProcess(0, cmd...)
+		t.Cleanup(func() { p.Close() })
+		return p
+	})
+}
+
+// What the kernel does twice in the same way must compare equal, or masks and names are wrong.
+func TestKernelAgreesWithItself(t *testing.T) {
+	run(t, func() scenario.Player { return kernel(t) })
+}

@@ -1,0 +1,177 @@
+package difftest
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/moat-router/moat/integration/scenario"
+)
+
+// Generate makes scenario number n of a seed: a random router, then random steps, each chosen in the light of what the
+// reference let out before. It returns the scenario with its steps and the reference's run. The same seed and number
+// give the same scenario as long as the reference behaves the same. A *scenario.Refused error means that the reference
+// refused something; the scenario up to there comes with it.
+func Generate(ref scenario.Player, seed uint64, n int) (*scenario.Scenario, *scenario.Run, error) {
+	g := &gen{r: rand.New(rand.NewPCG(seed, uint64(n)))}
+	s := &scenario.Scenario{Name: fmt.Sprintf("random-%d-%d", seed, n), Group: "random",
+		Why: fmt.Sprintf("go test ./integration/difftest -difftest.seed=%d -difftest.only=%d", seed, n)}
+	g.router(s)
+	x, err := start(ref, s)
+	if err == nil {
+		err = g.steps(x)
+	}
+	if err == nil {
+		err = x.end()
+	}
+	return s, x.run, err
+}
+
+// gen is the state of one generation.
+type gen struct {
+	r        *rand.Rand
+	v4, v6   bool
+	devs     []*dev
+	nat      bool // some rule may translate
+	listens  []listener
+	out      []seen // what left, latest last
+	flows    []flow // what was begun
+	vars     int
+	ipid     int
+	reloads  int
+	oddities int // percent of packets that are odd on purpose
+}
+
+// dev is an interface with the hosts behind it.
+type dev struct {
+	name   string
+	own    [2]string   // addresses of the router, IPv4 and IPv6
+	hosts  [2][]string // addresses behind it
+	router [2]string   // the next hop
+	mtu    int
+}
+
+type listener struct {
+	proto, addr string
+	port        int
+}
+
+// flow is a conversation as its initiator sees it.
+type flow struct {
+	dev          *dev
+	v6           bool
+	src, dst     string
+	proto        string
+	sport, dport int
+	seq, ack     uint32
+}
+
+func (g *gen) chance(percent int) bool { return g.r.IntN(100) < percent }
+
+func pick[T any](g *gen, list ...T) T { return list[g.r.IntN(len(list))] }
+
+// weighted is a choice and how often it is taken in comparison.
+type weighted[T any] struct {
+	weight int
+	value  T
+}
+
+func choose[T any](g *gen, list []weighted[T]) T {
+	sum := 0
+	for _, w := range list {
+		sum += w.weight
+	}
+	n := g.r.IntN(sum)
+	for _, w := range list {
+		if n -= w.weight; n < 0 {
+			return w.value
+		}
+	}
+	panic("difftest: weights that do not add up")
+}
+
+func fam(v6 bool) int {
+	if v6 {
+		return 1
+	}
+	return 0
+}
+
+// steps plays a random number of steps.
+func (g *gen) steps(x *session) error {
+	for n := 4 + g.r.IntN(14); n > 0; n-- {
+		step := choose(g, []weighted[func(*session) error]{
+			{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {1, g.sleep}, {1, g.flush},
+			{2, g.reload}, {2, g.host}, {1, g.sysctl},
+		})
+		if err := step(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inject plays one step of packets and remembers what came out.
+func (g *gen) inject(x *session, d string, pkts ...string) error {
+	o, err := x.do(scenario.Step{Op: "inject", If: d, Pkt: pkts})
+	if err != nil {
+		return err
+	}
+	sent := map[string]bool{}
+	for _, b := range o.Sent {
+		if s, ok := look("", b); ok {
+			sent[s.sport] = true
+		}
+	}
+	for i, out := range o.Out {
+		s, ok := look(out.If, out.Data)
+		if !ok {
+			continue
+		}
+		if g.nat && s.sport != "" && !sent[s.sport] && !s.err {
+			g.vars++
+			name := fmt.Sprintf("p%d", g.vars)
+			x.bind(name, i, map[uint8]string{6: "tcp.sport", 17: "udp.sport", 1: "icmp.id", 58: "icmp.id"}[s.proto])
+			s.sport = "$" + name
+		}
+		g.out = append(g.out, s)
+	}
+	return nil
+}
+
+func (g *gen) sleep(x *session) error {
+	_, err := x.do(scenario.Step{Op: "sleep", MS: int64(pick(g, 1100, 2100))})
+	return err
+}
+
+func (g *gen) flush(x *session) error {
+	_, err := x.do(scenario.Step{Op: "ct_flush"})
+	return err
+}
+
+func (g *gen) reload(x *session) error {
+	st := scenario.Step{Op: "rules"}
+	if g.v4 && (!g.v6 || g.chance(50)) {
+		st.V4 = g.rules(false)
+	} else {
+		st.V6 = g.rules(true)
+	}
+	_, err := x.do(st)
+	return err
+}
+
+func (g *gen) host(x *session) error {
+	d := pick(g, g.devs...)
+	cmd := pick(g, "ip route add unreachable 198.51.100.64/26", "ip route replace prohibit 203.0.113.0/24",
+		"ip route replace 203.0.113.0/24 dev "+d.name, "ip addr add 10.99.0.1/24 dev "+d.name,
+		"ip -6 route replace unreachable 2001:db8:9::/64", "ip -6 route replace 2001:db8:8::/64 dev "+d.name)
+	_, err := x.do(scenario.Step{Op: "host", Cmd: cmd})
+	if _, refused := err.(*scenario.Refused); refused {
+		return nil // a route that is there already: nothing has changed
+	}
+	return err
+}
+
+func (g *gen) sysctl(x *session) error {
+	_, err := x.do(scenario.Step{Op: "sysctl", Set: scenario.Sysctls{g.randomSysctl()}})
+	return err
+}

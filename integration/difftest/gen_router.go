@@ -1,0 +1,79 @@
+package difftest
+
+import (
+	"fmt"
+
+	"github.com/moat-router/moat/integration/scenario"
+)
+
+// router draws interfaces, routes, sysctls and rules.
+func (g *gen) router(s *scenario.Scenario) {
+	switch n := g.r.IntN(100); {
+	case n < 45:
+		g.v4 = true
+	case n < 72:
+		g.v6 = true
+	default:
+		g.v4, g.v6 = true, true
+	}
+	g.oddities = pick(g, 0, 10, 10, 30)
+	g.devs = []*dev{
+		{name: "lan", own: [2]string{"192.168.1.1", "fd00:1::1"}, router: [2]string{"192.168.1.254", "fd00:1::254"},
+			hosts: [2][]string{{"192.168.1.10", "192.168.1.11"}, {"fd00:1::10", "fd00:1::11"}}},
+		{name: "wan", own: [2]string{"10.0.0.2", "fd00:f::2"}, router: [2]string{"10.0.0.1", "fd00:f::1"},
+			hosts: [2][]string{{"198.51.100.9", "203.0.113.5", "10.0.0.7"}, {"2001:db8:9::9", "2001:db8:8::5", "fd00:f::7"}}},
+	}
+	if g.chance(50) {
+		g.devs = append(g.devs, &dev{name: "dmz", own: [2]string{"172.16.0.1", "fd00:d::1"}, router: [2]string{"172.16.0.254", "fd00:d::254"},
+			hosts: [2][]string{{"172.16.0.20", "172.16.0.21"}, {"fd00:d::20", "fd00:d::21"}}})
+	}
+	for _, d := range g.devs {
+		d.mtu = choose(g, []weighted[int]{{75, 1500}, {10, 1400}, {10, 1280}, {5, 9000}})
+		s.Interfaces = append(s.Interfaces, scenario.Interface{Name: d.name, MTU: d.mtu,
+			Addrs: []scenario.Address{{Local: d.own[0] + "/24"}, {Local: d.own[1] + "/64"}}})
+	}
+	wan := &s.Interfaces[1]
+	if g.chance(20) {
+		wan.Addrs = append(wan.Addrs, scenario.Address{Local: "10.0.0.3/24"}, scenario.Address{Local: "fd00:f::3/64"})
+	}
+	s.Routes = []string{"default via 10.0.0.1 dev wan", "default via fd00:f::1 dev wan"}
+	for _, r := range []string{"unreachable 198.51.100.128/25", "prohibit 198.51.100.64/26", "blackhole 203.0.113.128/25",
+		"203.0.113.0/24 dev lan", "unreachable 2001:db8:8::/64", "prohibit 2001:db8:7::/64"} {
+		if g.chance(6) {
+			s.Routes = append(s.Routes, r)
+		}
+	}
+	for g.chance(30) {
+		s.Sysctls = append(s.Sysctls, g.randomSysctl())
+	}
+	if g.v4 {
+		s.Rules.V4 = g.rules(false)
+	}
+	if g.v6 {
+		s.Rules.V6 = g.rules(true)
+	}
+	s.Events = g.chance(20)
+}
+
+func (g *gen) randomSysctl() scenario.Sysctl {
+	d := pick(g, g.devs...).name
+	return pick(g,
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_loose", Value: "0"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_be_liberal", Value: "1"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_udp_timeout", Value: fmt.Sprint(pick(g, 1, 20, 300))},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_udp_timeout_stream", Value: "77"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_icmp_timeout", Value: fmt.Sprint(pick(g, 1, 9))},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_generic_timeout", Value: "55"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_timeout_syn_sent", Value: "33"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_acct", Value: "1"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_checksum", Value: "0"},
+		scenario.Sysctl{Name: "net.ipv4.ip_default_ttl", Value: "99"},
+		scenario.Sysctl{Name: "net.ipv4.icmp_errors_use_inbound_ifaddr", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.ip_forward_use_pmtu", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".forwarding", Value: "0"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".rp_filter", Value: fmt.Sprint(pick(g, 1, 2))},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".accept_source_route", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.conf.all.hop_limit", Value: "88"},
+		scenario.Sysctl{Name: "net.ipv4.icmp_echo_ignore_all", Value: "1"},
+	)
+}
