@@ -209,6 +209,9 @@ func FuzzWalk(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) == 0 {
+			return
+		}
 		w := Walk(b)
 		if w.Text == "" {
 			t.Error("no text")
@@ -217,6 +220,14 @@ func FuzzWalk(f *testing.F) {
 			Canon(b, []string{fd.Name})
 			if _, err := Get(b, fd.Name); err != nil {
 				t.Error(err)
+			}
+		}
+		if strings.Contains(w.Text, "opts=") || b[0]>>4 == 4 && b[0]&15 != 5 {
+			return // options that are cut do not come back
+		}
+		if b2, err := Build(w.Text); err == nil {
+			if again := Text(b2); again != w.Text {
+				t.Errorf("%s\nis built as\n%s", w.Text, again)
 			}
 		}
 	})

@@ -126,6 +126,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		p.Load(b)
+		if n := len(b); n >= 20 && b[0]>>4 == 4 && int(b[0]&15)*4 <= n && b[0]&15 >= 5 {
+			SetIPv4Checksum(p.Data) // or hardly anything gets past the first check
+			b = bytes.Clone(p.Data)
+		}
 		if p.Parse() != ReasonNone {
 			return
 		}
