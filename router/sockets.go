@@ -96,3 +96,13 @@ func (r *Router) Listen(what host.Service, proto, addr string, port int) error {
 	_, err = r.host.Serve(what, proto, netip.AddrPortFrom(a, uint16(port)))
 	return err
 }
+
+// Close ends the router's sockets and links. It may be called twice.
+func (r *Router) Close() {
+	r.host.Close()
+	for _, d := range r.devs {
+		if d != nil && d.link != nil {
+			d.link.Close()
+		}
+	}
+}

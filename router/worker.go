@@ -5,6 +5,7 @@ import (
 
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/router/fib"
+	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/packet"
 )
 
