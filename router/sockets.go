@@ -82,8 +82,13 @@ func (r *Router) syncHost(f *fib.FIB) error {
 // settle lets the sockets work until they are quiet, on virtual time. r.mu is held.
 func (r *Router) settle() { r.host.Settle() }
 
-// Listen starts a service of the router's own: proto "tcp" or "udp", an address (0.0.0.0 and :: are all), a port.
-func (r *Router) Listen(what host.Service, proto, addr string, port int) error {
+// Listen opens a socket that completes handshakes and swallows what it gets.
+func (r *Router) Listen(proto, addr string, port int) error {
+	return r.ListenService(host.Silent, proto, addr, port)
+}
+
+// ListenService starts a service of the router's own: proto "tcp" or "udp", an address (0.0.0.0 and :: are all), a port.
+func (r *Router) ListenService(what host.Service, proto, addr string, port int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a, err := netip.ParseAddr(addr)
