@@ -2,7 +2,6 @@ package xt
 
 import (
 	"hash/maphash"
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -58,14 +57,9 @@ const (
 	byteCreditCap       = byteCreditsPerJiffy * hz
 )
 
-// userToCredits turns 1/1000000 s into credit (user2credits).
-func userToCredits(user uint64) uint64 {
-	const perSecond = hz * creditsPerJiffy
-	if user > math.MaxUint64/perSecond {
-		return user / hashlimitScale * perSecond
-	}
-	return user * perSecond / hashlimitScale
-}
+// userToCredits turns 1/1000000 s into credit (user2credits): the constants are divided first, and the product may
+// wrap, for which rules are checked when they are loaded.
+func userToCredits(user uint64) uint64 { return user * (hz * creditsPerJiffy / hashlimitScale) }
 
 // hashlimitTable finds or makes a table. The rule that makes it gives it its rate and sizes.
 func (s *Shared) hashlimitTable(name string, c *hashlimitConfig) *hashlimitTable {

@@ -107,10 +107,7 @@ func (a *recentArgs) Done(r *RuleInfo) (policy.Match, error) {
 	if m.name == "" && !a.hasName {
 		m.name = "DEFAULT"
 	}
-	m.mask = PrefixMask(r.Family, 128)
-	if r.Family == policy.V4 {
-		m.mask = PrefixMask(r.Family, 32)
-	}
+	m.mask = PrefixMask(r.Family, addrBits(r.Family))
 	if a.hasMask {
 		mask, ok := ParseAddr(r.Family, a.maskText)
 		if !ok {
@@ -135,6 +132,14 @@ func (a *recentArgs) Done(r *RuleInfo) (policy.Match, error) {
 	}
 	m.table = r.Shared.recentTable(m.name, m.hits, m.mask)
 	return &m, nil
+}
+
+// addrBits is the length of an address.
+func addrBits(fam policy.Family) int {
+	if fam == policy.V4 {
+		return 32
+	}
+	return 128
 }
 
 // checkName refuses what the kernel would not take for the name of a file in /proc (xt_check_proc_name).
