@@ -92,9 +92,10 @@ func (s *Stack) work1(sent *int) bool {
 	moved := false
 	if next, ok := s.cfg.Clock.Next(); ok && next <= s.cfg.Clock.Time() {
 		moved = s.cfg.Clock.Advance(s.cfg.Clock.Time()) > 0
-		s.busy.Store(true)
 	}
-	if s.busy.Swap(false) {
+	fired := s.cfg.Clock.fired()
+	if s.busy.Swap(false) || fired != s.fired {
+		s.fired = fired
 		s.barrier()
 	}
 	for s.ring.take(s.out, false) {

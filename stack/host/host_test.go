@@ -30,11 +30,13 @@ var (
 type pair struct {
 	a, b  *Host
 	clock *Clock
+	net   *Network
 }
 
 func newPair(t *testing.T, o link.PipeOptions) *pair {
 	t.Helper()
 	p := &pair{clock: NewClock()}
+	p.net = NewNetwork(p.clock)
 	la, lb := link.Pipe("a", "b", o)
 	for _, h := range []struct {
 		h    **Host
@@ -42,30 +44,13 @@ func newPair(t *testing.T, o link.PipeOptions) *pair {
 		addr []netip.Prefix
 	}{{&p.a, la, []netip.Prefix{cidr("10.0.0.1/24"), cidr("fd00::1/64")}}, {&p.b, lb, []netip.Prefix{cidr("10.0.0.2/24"), cidr("fd00::2/64")}}} {
 		var err error
-		if *h.h, err = NewHost(h.l, HostConfig{Addresses: h.addr, Clock: p.clock, Wait: p.wait}); err != nil {
+		if *h.h, err = NewHost(h.l, HostConfig{Addresses: h.addr, Clock: p.clock, Wait: p.net.Wait}); err != nil {
 			t.Fatal(err)
 		}
+		p.net.Add((*h.h).Pump)
 		t.Cleanup(func() { (*h.h).Close() })
 	}
 	return p
-}
-
-func (p *pair) wait(done func() bool, until packet.Time) bool {
-	for {
-		for p.a.Pump()+p.b.Pump() > 0 {
-		}
-		if done() {
-			return true
-		}
-		next, ok := p.clock.Next()
-		if !ok && until == forever || p.clock.Time() >= until {
-			return false
-		}
-		if !ok || next > until {
-			next = until
-		}
-		p.clock.Advance(next)
-	}
 }
 
 func TestTCPOnVirtualTime(t *testing.T) {
@@ -151,6 +136,39 @@ func TestUDPOnVirtualTime(t *testing.T) {
 	c.SetDeadline(time.Now().Add(time.Second))
 	if _, err := c.Read(make([]byte, 10)); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("closed port: %v, want connection refused", err)
+	}
+}
+
+func TestHTTPOnVirtualTime(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, link.PipeOptions{})
+	ln, err := p.b.ListenTCP(ap("10.0.0.2:80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := p.clock.Time()
+	srv := &http.Server{ReadTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "you are "+r.RemoteAddr)
+	})}
+	go srv.Serve(ln)
+	defer srv.Close()
+	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return p.a.DialTCP(ctx, netip.AddrPort{}, ap(addr))
+	}}
+	client := http.Client{Transport: tr}
+	for range 3 {
+		r, err := client.Get("http://10.0.0.2:80/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || !strings.HasPrefix(string(body), "you are 10.0.0.1:") {
+			t.Errorf("%q, %v", body, err)
+		}
+	}
+	if d := p.clock.Time().Sub(started); d > time.Hour {
+		t.Errorf("three requests took %v of virtual time", d)
 	}
 }
 

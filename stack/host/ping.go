@@ -81,7 +81,7 @@ func (h *Host) Ping(dst netip.Addr, o Probe) (Answer, error) {
 		return Answer{}, fmt.Errorf("host %s: ping %s: %w", h.Name, dst, err)
 	}
 	if h.cfg.Clock != nil {
-		h.wait(func() bool { return len(got) > 0 }, h.cfg.Clock.Time().Add(o.Timeout))
+		h.cfg.Wait(func() bool { return len(got) > 0 }, h.cfg.Clock.Time().Add(o.Timeout))
 		select {
 		case a := <-got:
 			return a, nil

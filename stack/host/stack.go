@@ -31,7 +31,7 @@ type Config struct {
 	// Clock puts the stack on virtual time.
 	Clock *Clock
 	// Wait is how a Conn on virtual time waits: move the network, and the clock as far as until, and tell whether done
-	// came true. Nil moves only this stack. Not used live.
+	// came true (Network.Wait). Nil moves only this stack. Not used live.
 	Wait func(done func() bool, until packet.Time) bool
 	// Route tells the interface and the source address by which dst is reached, for sockets that connect. Nil, or
 	// false, leaves it to the addresses of the interfaces.
@@ -57,6 +57,7 @@ type Stack struct {
 	closed  atomic.Bool
 	settler sync.Mutex
 	out     *packet.Packet // of Settle
+	fired   uint64         // timers that had run at the last barrier
 }
 
 type linkState struct {
@@ -89,9 +90,14 @@ func New(c Config) *Stack {
 	s.tune()
 	if c.Clock == nil {
 		go s.work()
-	} else {
-		s.out = packet.New()
-		close(s.done)
+		return s
+	}
+	s.out = packet.New()
+	close(s.done)
+	if c.Wait == nil {
+		alone := NewNetwork(c.Clock)
+		alone.Add(s.Settle)
+		s.cfg.Wait = alone.Wait
 	}
 	return s
 }

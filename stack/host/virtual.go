@@ -48,7 +48,7 @@ func (v *virtual) await(mask waiter.EventMask, deadline *packet.Time) error {
 		v.mu.Unlock()
 		return closed || v.ep.Readiness(mask)&mask != 0
 	}
-	if at() != forever && at() <= v.s.cfg.Clock.Time() || !v.s.wait(ready, at()) {
+	if at() != forever && at() <= v.s.cfg.Clock.Time() || !v.s.cfg.Wait(ready, at()) {
 		return os.ErrDeadlineExceeded
 	}
 	v.mu.Lock()
@@ -57,34 +57,6 @@ func (v *virtual) await(mask waiter.EventMask, deadline *packet.Time) error {
 		return net.ErrClosed
 	}
 	return nil
-}
-
-func (s *Stack) wait(done func() bool, until packet.Time) bool {
-	if s.cfg.Wait != nil {
-		return s.cfg.Wait(done, until)
-	}
-	return s.waitAlone(done, until)
-}
-
-// waitAlone is Config.Wait for a stack that nobody else drives: settle, then walk from timer to timer. It gives up
-// before until if no timer is left that could change anything.
-func (s *Stack) waitAlone(done func() bool, until packet.Time) bool {
-	c := s.cfg.Clock
-	for {
-		s.Settle()
-		if done() {
-			return true
-		}
-		next, ok := c.Next()
-		if !ok && until == forever || c.Time() >= until {
-			return false // nothing will ever happen, or it is too late
-		}
-		if !ok || next > until {
-			next = until
-		}
-		c.Advance(next)
-		s.busy.Store(true)
-	}
 }
 
 func (v *virtual) set(t time.Time, deadlines ...*packet.Time) error {
