@@ -62,6 +62,8 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	key := fib.Key{V6: p.V6, Dst: p.Src(), Src: src, Mark: w.s.replyMark(p)}
 	if !p.V6 {
 		key.TOS = p.TOS() & 0x1e
+	} else if from := p.Src(); p.in != nil && from[0] == 0xfe && from[1]&0xc0 == 0x80 {
+		key.OIF = p.in.Index // a link-local address means something on its link only
 	}
 	dest := w.s.fib.Lookup(key)
 	if !reachable(dest) {
@@ -244,7 +246,7 @@ func (p *passage) answerable() bool {
 	case protoGRE, protoESP, protoAH, protoSCTP, protoUDPLite, protoDCCP:
 		return true
 	}
-	sum := uint16(0)
+	sum := uint16(0xffff) // Linux sums over the IP header, too, which makes a zero of it; all zeros then are right
 	if p.V6 || p.Proto == protoTCP || p.Proto == protoUDP {
 		src, dst := p.Src(), p.Dst()
 		sum = packet.PseudoSum(src.Wire(p.V6), dst.Wire(p.V6), p.Proto, len(b))

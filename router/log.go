@@ -1,10 +1,10 @@
 package router
 
 import (
-	"strconv"
 	"sync"
 
 	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/policy/nflog"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -48,9 +48,8 @@ func logContext(p *policy.Packet) nflog.Context {
 	return c
 }
 
-func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
-
 // logInvalid writes why conntrack found a packet INVALID (nf_conntrack_log_invalid).
-func (r *Router) logInvalid(p *packet.Packet, _ bool, proto uint8, msg string) {
-	r.log.line(0, nflog.LevelInvalid, nflog.AppendInvalid(nil, proto, msg, p, nflog.Context{}))
+func (r *Router) logInvalid(p *packet.Packet, h conntrack.HookInfo, proto uint8, msg string) {
+	line := nflog.AppendInvalid(nil, proto, msg, p, nflog.Context{In: h.In, Out: h.Out, Mark: h.Mark})
+	r.log.line(r.Time(), nflog.LevelInvalid, line)
 }

@@ -143,7 +143,7 @@ func (x *look) logs(proto uint8) bool {
 	return l != 0 && (l == 255 || l == proto) && x.t.OnInvalid != nil
 }
 
-func (x *look) log(proto uint8, msg string) { x.t.OnInvalid(x.p, x.p.V6, proto, msg) }
+func (x *look) log(proto uint8, msg string) { x.t.OnInvalid(x.p, x.hook, proto, msg) }
 
 // invalid logs a reason without details and is the verdict of the same name.
 func (x *look) invalid(msg string) verdict {

@@ -10,6 +10,8 @@ import (
 type HookInfo struct {
 	Local bool   // OUTPUT: the router made the packet, its checksums are not asked for
 	Mark  uint32 // the packet's mark, for --zone mark
+	In    string // ingress and egress interface, for what OnInvalid logs
+	Out   string
 }
 
 // verdict is what a tracker says of a packet (the return values of nf_conntrack_handle_packet).

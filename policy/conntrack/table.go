@@ -24,7 +24,7 @@ type Options struct {
 type Table struct {
 	// OnInvalid is told why a packet is INVALID, where nf_conntrack_log_invalid asks for its protocol: msg is the
 	// kernel's text behind "nf_ct_proto_N: ". It is set before the first packet and runs on the packet's worker.
-	OnInvalid func(p *packet.Packet, v6 bool, proto uint8, msg string)
+	OnInvalid func(p *packet.Packet, h HookInfo, proto uint8, msg string)
 
 	params atomic.Pointer[Params]
 	secret [4]uint64
