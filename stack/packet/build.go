@@ -138,8 +138,8 @@ func (l *layer) sum(good uint16) (uint16, error) {
 	return uint16(v), err
 }
 
-// field is a key to read: where to, its default and its width.
-type field struct {
+// numAt is a key to read: where to, its default and its width.
+type numAt struct {
 	to   *uint64
 	key  string
 	def  uint64
@@ -147,7 +147,7 @@ type field struct {
 }
 
 // nums reads several keys at once.
-func (l *layer) nums(fields ...field) error {
+func (l *layer) nums(fields ...numAt) error {
 	for _, f := range fields {
 		v, err := l.num(f.key, f.def, f.bits)
 		if err != nil {
@@ -180,9 +180,9 @@ func (l *layer) ip4(rest []layer) ([]byte, error) {
 	}
 	opts = pad4(opts)
 	var ihl, off, proto, total, ver, tos, id, ttl uint64
-	if err := l.nums(field{&ihl, "ihl", uint64(5 + len(opts)/4), 4}, field{&off, "off", 0, 16}, field{&proto, "proto", l.protoFor(253), 8},
-		field{&total, "len", uint64(20 + len(opts) + len(pay)), 16}, field{&ver, "ver", 4, 4}, field{&tos, "tos", 0, 8},
-		field{&id, "id", 0x1234, 16}, field{&ttl, "ttl", 64, 8}); err != nil {
+	if err := l.nums(numAt{&ihl, "ihl", uint64(5 + len(opts)/4), 4}, numAt{&off, "off", 0, 16}, numAt{&proto, "proto", l.protoFor(253), 8},
+		numAt{&total, "len", uint64(20 + len(opts) + len(pay)), 16}, numAt{&ver, "ver", 4, 4}, numAt{&tos, "tos", 0, 8},
+		numAt{&id, "id", 0x1234, 16}, numAt{&ttl, "ttl", 64, 8}); err != nil {
 		return nil, err
 	}
 	if ihl > 15 || total > 65535 {
@@ -215,8 +215,8 @@ func (l *layer) ip6(rest []layer) ([]byte, error) {
 		return nil, err
 	}
 	var tc, fl, plen, nh, hlim uint64
-	if err := l.nums(field{&tc, "tc", 0, 8}, field{&fl, "fl", 0, 20}, field{&plen, "plen", uint64(len(pay)), 16},
-		field{&nh, "nh", l.protoFor(ProtoNone), 8}, field{&hlim, "hlim", 64, 8}); err != nil {
+	if err := l.nums(numAt{&tc, "tc", 0, 8}, numAt{&fl, "fl", 0, 20}, numAt{&plen, "plen", uint64(len(pay)), 16},
+		numAt{&nh, "nh", l.protoFor(ProtoNone), 8}, numAt{&hlim, "hlim", 64, 8}); err != nil {
 		return nil, err
 	}
 	if plen > 65535 {
@@ -235,7 +235,7 @@ func (l *layer) frag6(rest []layer, ip *pseudoEnds) ([]byte, error) {
 		return nil, err
 	}
 	var nh, off, id uint64
-	if err := l.nums(field{&nh, "nh", l.protoFor(ProtoNone), 8}, field{&off, "off", 0, 16}, field{&id, "id", 0x1234, 32}); err != nil {
+	if err := l.nums(numAt{&nh, "nh", l.protoFor(ProtoNone), 8}, numAt{&off, "off", 0, 16}, numAt{&id, "id", 0x1234, 32}); err != nil {
 		return nil, err
 	}
 	h := FragmentHeader(byte(nh), int(off), l.has("mf"), uint32(id))
@@ -318,8 +318,8 @@ func (l *layer) tcp(rest []layer, ip *pseudoEnds) ([]byte, error) {
 		return nil, err
 	}
 	var seq, ack, win, urg, doff uint64
-	if err := l.nums(field{&seq, "seq", 0, 64}, field{&ack, "ack", 0, 64}, field{&win, "win", 65535, 16}, field{&urg, "urg", 0, 16},
-		field{&doff, "doff", uint64(5 + len(opts)/4), 4}); err != nil {
+	if err := l.nums(numAt{&seq, "seq", 0, 64}, numAt{&ack, "ack", 0, 64}, numAt{&win, "win", 65535, 16}, numAt{&urg, "urg", 0, 16},
+		numAt{&doff, "doff", uint64(5 + len(opts)/4), 4}); err != nil {
 		return nil, err
 	}
 	if doff > 15 {
@@ -437,7 +437,7 @@ func (l *layer) icmpRest(h []byte, typ, code uint64) error {
 	if v6 {
 		wide = 32
 	}
-	if err := l.nums(field{&id, "id", 1, 16}, field{&seq, "seq", 1, 16}, field{&mtu, "mtu", 0, wide}, field{&ptr, "ptr", 0, wide}); err != nil {
+	if err := l.nums(numAt{&id, "id", 1, 16}, numAt{&seq, "seq", 1, 16}, numAt{&mtu, "mtu", 0, wide}, numAt{&ptr, "ptr", 0, wide}); err != nil {
 		return err
 	}
 	switch {

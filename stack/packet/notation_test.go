@@ -209,7 +209,7 @@ func FuzzWalk(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) == 0 {
+		if len(b) == 0 || len(b) > MaxData {
 			return
 		}
 		w := Walk(b)
@@ -222,8 +222,10 @@ func FuzzWalk(f *testing.F) {
 				t.Error(err)
 			}
 		}
-		if strings.Contains(w.Text, "opts=") || b[0]>>4 == 4 && b[0]&15 != 5 {
-			return // options that are cut do not come back
+		p := New()
+		p.Load(b)
+		if strings.Contains(w.Text, "opts=") || p.Parse() != ReasonNone || p.Len() != len(b) {
+			return // what is cut does not come back
 		}
 		if b2, err := Build(w.Text); err == nil {
 			if again := Text(b2); again != w.Text {

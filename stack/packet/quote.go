@@ -52,7 +52,7 @@ func (p *Packet) Quote() (q Quote, ok bool) {
 		return q, false
 	}
 	q.outer = t
-	q.b, q.v6, q.quoted = t[8:], p.V6, true
+	q.b, q.v6 = t[8:], p.V6
 	if !q.v6 {
 		if len(q.b) < header.IPv4MinimumSize {
 			return q, false

@@ -11,7 +11,7 @@ type view struct {
 	l4      int  // offset of the transport header; bytes at and behind it may be missing
 	noL4    bool // a later fragment, or a chain that cannot be walked: no transport header
 	partial bool // the checksum field holds the uncomplemented pseudo-header sum
-	quoted  bool
+
 }
 
 // addrOff is where the source address stands, and how long an address is. The destination follows it.
