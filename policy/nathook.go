@@ -49,7 +49,7 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 		}
 		fallthrough
 	default:
-		if p.Out != nil && nat.OIFChanged(c, h == PostRouting, p.Out.Index) {
+		if p.Out != nil && nat.OIFChanged(p.CT, h == PostRouting, p.Out.Index) {
 			p.W.CT.Kill(p.Now, c)
 			p.Reason = packet.ReasonNATDrop
 			return Drop
