@@ -58,6 +58,7 @@ type RejectWith struct {
 	Kind RejectKind
 	Type uint8 // ICMP destination unreachable: 3; ICMPv6: 1
 	Code uint8
+	Info uint32 // the second word of the ICMP header: where an ICMPv6 parameter problem points at (SNPT, DNPT)
 }
 
 // RejectKind tells what RejectWith holds.

@@ -57,6 +57,18 @@ type HookChecker interface {
 	CheckHooks(table policy.TableID, hooks HookMask) error
 }
 
+// RuleChecker is what a match or target implements that looks at the other parts of its rule. It is asked once the
+// rule is complete (TCPMSS wants a match for SYN).
+type RuleChecker interface {
+	CheckRule(r *policy.Rule) error
+}
+
+// AccountingUser is what a match implements that needs packets and bytes counted per connection: with such a rule
+// loaded, nf_conntrack_acct counts as on (xt_connbytes).
+type AccountingUser interface {
+	NeedsAccounting() bool
+}
+
 // ConntrackUser is what a match or target implements that pulls connection tracking (and with it reassembly) in as
 // soon as it stands in a loaded table (the kernel's nf_ct_netns_get in checkentry). It may answer by its options.
 type ConntrackUser interface {

@@ -1,0 +1,44 @@
+package xt
+
+import (
+	"errors"
+
+	"github.com/moat-router/moat/policy"
+)
+
+// comment is -m comment: it matches every packet and says why the rule is there.
+type comment struct {
+	text string
+	set  bool
+}
+
+func (m *comment) Name() string { return "comment" }
+
+func (m *comment) Option(o *Opt) (ok bool, err error) {
+	if err := o.NoNot(); err != nil {
+		return true, err
+	}
+	m.set = true
+	m.text, err = o.Arg()
+	if err == nil && len(m.text) > 255 {
+		err = errors.New("a comment has at most 255 bytes")
+	}
+	return true, err
+}
+
+func (m *comment) Done(*RuleInfo) (policy.Match, error) {
+	if !m.set {
+		return nil, missing("--comment")
+	}
+	return m, nil
+}
+
+func (m *comment) Match(*policy.Packet) bool { return true }
+
+func (m *comment) AppendSave(b []byte) []byte {
+	return AppendQuoted(append(b, " --comment "...), m.text)
+}
+
+func (m *comment) AppendList(b []byte, numeric bool) []byte {
+	return append(append(append(b, " /* "...), m.text...), " */"...)
+}

@@ -1,0 +1,123 @@
+package xt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/moat-router/moat/policy"
+)
+
+// dccp is -m dccp (xt_dccp.c, RFC 4340): ports, packet types and the presence of an option.
+type dccp struct {
+	src, dst          ports
+	types             uint16 // bit per packet type
+	typesSet, notType bool
+	option            uint8 // 0: not asked
+	notOption         bool
+}
+
+// dccpTypes are the packet types by number; what lies behind the last that RFC 4340 knows is INVALID.
+var dccpTypes = []string{
+	"REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC", "SYNCACK", "INVALID",
+}
+
+func (m *dccp) Name() string { return "dccp" }
+
+func (m *dccp) Option(o *Opt) (bool, error) {
+	switch o.Name {
+	case "--sport", "--source-port":
+		return true, m.src.parse(o, "", false)
+	case "--dport", "--destination-port":
+		return true, m.dst.parse(o, "", false)
+	case "--dccp-types":
+		list, err := o.Arg()
+		if err != nil {
+			return true, err
+		}
+		m.typesSet, m.notType = true, o.Not
+		for name := range strings.SplitSeq(list, ",") {
+			i := slices.Index(dccpTypes, strings.ToUpper(name))
+			if i < 0 {
+				return true, fmt.Errorf("unknown DCCP type %q: %s", name, strings.Join(dccpTypes, ", "))
+			}
+			m.types |= 1 << i
+		}
+		return true, nil
+	case "--dccp-option":
+		n, err := argNumber(o, 1, 255)
+		m.option, m.notOption = uint8(n), o.Not
+		return true, err
+	}
+	return false, nil
+}
+
+func (m *dccp) Done(r *RuleInfo) (policy.Match, error) { return m, needProto(r, "dccp", protoDCCP) }
+
+func (m *dccp) Match(p *policy.Packet) bool {
+	h := transport(p, 12)
+	if h == nil {
+		return false
+	}
+	src, dst := portsOf(h)
+	if !m.src.has(src) || !m.dst.has(dst) {
+		return false
+	}
+	if m.typesSet && (m.types>>(h[8]>>1&15)&1 != 0) == m.notType {
+		return false
+	}
+	return m.option == 0 || m.hasOption(p, h)
+}
+
+func (m *dccp) hasOption(p *policy.Packet, h []byte) bool {
+	basic := 12
+	if h[8]&1 != 0 { // extended sequence numbers
+		basic = 16
+	}
+	size := int(h[4]) * 4
+	if size < basic || p.L4+size > len(p.Data) {
+		p.HotDrop = true
+		return false
+	}
+	return findOption(p.Data[p.L4+basic:p.L4+size], m.option) != m.notOption
+}
+
+func (m *dccp) AppendSave(b []byte) []byte {
+	if m.src.set {
+		b = m.src.appendOption(b, "--sport")
+	}
+	if m.dst.set {
+		b = m.dst.appendOption(b, "--dport")
+	}
+	if m.typesSet {
+		b = m.appendTypes(append(appendNot(b, m.notType), " --dccp-types "...))
+	}
+	if m.option != 0 {
+		b = fmt.Appendf(appendNot(b, m.notOption), " --dccp-option %d", m.option)
+	}
+	return b
+}
+
+func (m *dccp) appendTypes(b []byte) []byte {
+	sep := ""
+	for i, name := range dccpTypes {
+		if m.types&(1<<i) != 0 {
+			b = append(append(b, sep...), name...)
+			sep = ","
+		}
+	}
+	return b
+}
+
+func (m *dccp) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " dccp"...)
+	b = m.src.appendList(b, "spt")
+	b = m.dst.appendList(b, "dpt")
+	if m.typesSet {
+		b = m.appendTypes(append(appendNot(b, m.notType), ' '))
+	}
+	if m.option != 0 {
+		b = fmt.Appendf(appendNot(b, m.notOption), " option=%d", m.option)
+	}
+	return b
+}
