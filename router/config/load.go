@@ -90,7 +90,7 @@ func (c *checker) tree(data []byte) (*yaml.Node, *Error) {
 	e := &Error{File: c.file, What: "this is not YAML: " + err.Error()}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		e.Line, _ = strconv.Atoi(m[1])
-		e.What = "this is not YAML: " + m[2] + "; look at the indentation and quotes here and one line above"
+		e.What = "this is not YAML: " + m[2] + "; look at the indentation and quotes around here"
 	}
 	return nil, e
 }
