@@ -56,7 +56,7 @@ var Matches = []MatchExt{
 		"--icase", "--string", "--hex-string"}},
 	{Name: "tcp", Families: Both, New: match[tcp], Options: []string{"--sport", "--source-port", "--dport",
 		"--destination-port", "--syn", "--tcp-flags", "--tcp-option"}},
-	{Name: "tcpmss", Families: Both, New: match[tcpmss], Options: []string{"--mss"}},
+	{Name: "tcpmss", Families: Both, New: match[tcpmssMatch], Options: []string{"--mss"}},
 	{Name: "time", Families: Both, New: match[timeArgs], Options: []string{"--datestart", "--datestop",
 		"--timestart", "--timestop", "--monthdays", "--weekdays", "--utc", "--kerneltz", "--localtz", "--contiguous"}},
 	{Name: "tos", Families: Both, New: match[tosMatch], Options: []string{"--tos"}},
