@@ -28,13 +28,11 @@
 // # Concurrency
 //
 // A Cutter belongs to one worker: it owns the buffers in which pieces are made. Emitted packets are lent for the
-// duration of the call.
+// duration of the call. Nothing is allocated.
 //
 // # Limits
 //
-// No allocation. The home address option (RFC 6275) does not count among the headers that are repeated.
-// Where the kernel moves bytes from the second fragment into the first to make a transport header contiguous, its
-// geometry changes; ours does not.
+// The home address option (RFC 6275) does not count among the headers that are repeated.
 //
 // # References
 //

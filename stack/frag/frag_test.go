@@ -100,6 +100,45 @@ func TestCutsAreThoseOfTheKernel(t *testing.T) {
 	}
 }
 
+// Kernel 6.18, DNAT of a SYN of 624 bytes whose first fragment does not hold the TCP header: the kernel pulls it together
+// to write to it, and the datagram leaves in pieces of the largest size that came in.
+func TestGeometryChangesWhereTheTransportHeaderIsPulledTogether(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sizes []int
+		want  string
+	}{
+		{[]int{8, 200, 200, 216}, "216 216 192"},
+		{[]int{16, 200, 200, 208}, "208 208 208"},
+		{[]int{8, 8, 8, 600}, "600 24"},
+		{[]int{24, 200, 200, 200}, "24 200 200 200"},
+	} {
+		p := whole(t, "ip4 198.51.100.9>1.2.3.10 id=0x77 / tcp 4000>80 S seq=5 mss=1460 len=600", 20, c.sizes...)
+		p.SetDst(packet.Addr4([]byte{192, 168, 1, 10}))
+		if got := sizes(t, p); got != c.want {
+			t.Errorf("%v left as %s, want %s", c.sizes, got, c.want)
+		}
+	}
+	p := whole(t, "ip4 198.51.100.9>192.168.1.10 / tcp 4000>80 S mss=1460 len=600", 20, 200, 200, 224)
+	p.Linearize() // as TCPMSS does
+	if got := sizes(t, p); got != "224 224 176" {
+		t.Errorf("linear: %s", got)
+	}
+}
+
+// sizes are the payload lengths of the pieces in which p leaves.
+func sizes(t *testing.T, p *packet.Packet) string {
+	var all []string
+	err := New().Cut(p, Way{MTU: 1500}, func(f *packet.Packet) error {
+		all = append(all, fmt.Sprint(f.Len()-f.L4))
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return strings.Join(all, " ")
+}
+
 func TestTooBigIsWhatMayNotBeCut(t *testing.T) {
 	t.Parallel()
 	const s4, s6 = "ip4 198.51.100.9>192.168.1.10", "ip6 2001:db8:9::9>fd00:1::10"

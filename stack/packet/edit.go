@@ -9,15 +9,50 @@ import (
 // SetSrc writes the source address. IPv4 header checksum and transport checksum follow; a later fragment has no
 // transport header and none is touched.
 func (p *Packet) SetSrc(a Addr) {
-	v := p.view()
+	v := p.writable()
 	v.setAddr(false, a)
 }
 
 // SetDst writes the destination address, as SetSrc does.
 func (p *Packet) SetDst(a Addr) {
-	v := p.view()
+	v := p.writable()
 	v.setAddr(true, a)
 }
+
+// writable is the view for an edit of addresses or ports: the transport header then lies in the first piece.
+func (p *Packet) writable() view {
+	if n := l4Of(p.Proto).min; n <= p.L4Len() {
+		p.Pull(p.L4 + n)
+	}
+	return p.view()
+}
+
+// Pull makes the first n bytes of Data part of the first of Pieces, as the kernel does that needs a header in one
+// stretch of memory to write to it (skb_ensure_writable): the geometry with which the datagram leaves changes with it.
+// Edits of addresses and ports do so for the transport header.
+func (p *Packet) Pull(n int) {
+	if len(p.Pieces) < 2 {
+		return
+	}
+	rest := 0
+	for _, q := range p.Pieces[1:] {
+		rest += int(q.Len)
+	}
+	for need := n - (len(p.Data) - rest); need > 0 && len(p.Pieces) > 1; {
+		take := min(need, int(p.Pieces[1].Len))
+		need -= take
+		p.Pieces[0].Len += uint16(take)
+		p.Pieces[1].Off += uint16(take)
+		if p.Pieces[1].Len -= uint16(take); p.Pieces[1].Len == 0 {
+			p.Pieces = append(p.Pieces[:1], p.Pieces[2:]...)
+		}
+	}
+}
+
+// Linearize forgets the geometry that the datagram came in but for FragMax, as what needs all of its payload in one
+// stretch does (skb_linearize: connection tracking helpers that read payload, TCPMSS): it leaves in pieces as long as
+// the longest fragment that came in.
+func (p *Packet) Linearize() { p.Pieces = p.Pieces[:0] }
 
 // SetSrcPort writes the source port of TCP, UDP, UDP-Lite, SCTP or DCCP; false for other protocols, and if the header
 // is not there.
@@ -30,6 +65,7 @@ func (p *Packet) setPort(off int, port uint16) bool {
 	if !HasPorts(p.Proto) {
 		return false
 	}
+	p.writable()
 	ok := p.Set16(off, port)
 	if ok && p.Proto == ProtoSCTP {
 		p.setSCTPChecksum()
@@ -43,7 +79,9 @@ func (p *Packet) SetICMPID(id uint16) bool {
 }
 
 // Set16 writes a 16-bit word of the transport header or payload, off (even) bytes from L4, and fixes the transport
-// checksum; false if those bytes are not there. SCTP's CRC is left alone.
+// checksum; false if those bytes are not there. SCTP's CRC is left alone. At an odd offset the checksum follows as it
+// would at an even one, which makes it wrong: so does TCPMSS of Linux to an option that is not aligned. Overwrite is
+// right at any offset.
 func (p *Packet) Set16(off int, v uint16) bool {
 	w := p.view()
 	if len(w.transport()) < off+2 {
@@ -155,7 +193,7 @@ func (p *Packet) Replace(off, oldLen int, new []byte) bool {
 	copy(b[off+len(new):], b[off+oldLen:was])
 	copy(b[off:], new)
 	p.Data = b[:was+grow]
-	p.Pieces = p.Pieces[:0]
+	p.Linearize()
 	p.setLen()
 	t := p.Data[p.L4:]
 	if p.Proto == ProtoUDP && len(t) >= header.UDPMinimumSize {
@@ -184,7 +222,7 @@ func (p *Packet) InsertTCPOption(opt []byte) bool {
 	p.Data = p.Data[:was+n]
 	copy(p.Data[off+n:], p.Data[off:was])
 	copy(p.Data[off:], opt)
-	p.Pieces = p.Pieces[:0]
+	p.Linearize()
 	p.setLen()
 	v := p.view()
 	v.fixTransport(Delta(0).Word(uint16(was-p.L4), uint16(was-p.L4+n)), true)
