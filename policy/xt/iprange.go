@@ -13,10 +13,10 @@ import (
 // begins matches nothing.
 type iprange struct {
 	fam      policy.Family
-	src, dst addrRange
+	src, dst iprangeEnds
 }
 
-type addrRange struct {
+type iprangeEnds struct {
 	text     string
 	lo, hi   packet.Addr
 	set, not bool
@@ -46,7 +46,7 @@ func (m *iprange) Done(r *RuleInfo) (policy.Match, error) {
 }
 
 // parse reads "addr-addr" or one address.
-func (r *addrRange) parse(fam policy.Family) error {
+func (r *iprangeEnds) parse(fam policy.Family) error {
 	if !r.set {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (r *addrRange) parse(fam policy.Family) error {
 	return nil
 }
 
-func (r *addrRange) has(a packet.Addr) bool {
+func (r *iprangeEnds) has(a packet.Addr) bool {
 	if !r.set {
 		return true
 	}
@@ -83,7 +83,7 @@ func (m *iprange) AppendSave(b []byte) []byte {
 	return b
 }
 
-func (r *addrRange) appendTo(b []byte, fam policy.Family) []byte {
+func (r *iprangeEnds) appendTo(b []byte, fam policy.Family) []byte {
 	return AppendAddr(append(AppendAddr(b, fam, r.lo), '-'), fam, r.hi)
 }
 
