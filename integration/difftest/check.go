@@ -57,10 +57,30 @@ func Check(ref, ours scenario.Player, seed uint64, n int) *Result {
 	r := &Result{N: n, Scenario: s}
 	if err != nil {
 		r.Skipped = "the reference: " + err.Error()
+		if len(run.Steps) == 0 {
+			r.refused(ours)
+		}
 		return r
 	}
 	r.judge(ref, ours, run)
 	return r
+}
+
+// refused lets ours build the router that the reference refused to build. It should refuse as well.
+func (r *Result) refused(ours scenario.Player) {
+	s := r.Scenario
+	_, err := start(ours, s)
+	var too *scenario.Refused
+	switch {
+	case err == nil:
+		ours.Ask(&scenario.Request{Op: "end"})
+		r.Err = errors.New("built, though " + r.Skipped)
+	case !errors.As(err, &too):
+		r.Err = err
+	default:
+		return
+	}
+	r.Skipped = ""
 }
 
 // Again plays a scenario that exists on both.

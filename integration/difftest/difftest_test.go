@@ -20,7 +20,7 @@ var (
 	count   = flag.Int("difftest.n", 40, "how many random scenarios")
 	seed    = flag.Uint64("difftest.seed", 1, "of the random scenarios")
 	only    = flag.Int("difftest.only", -1, "this scenario of the seed alone")
-	pairs   = flag.Int("difftest.j", 4, "how many at a time")
+	pairs   = flag.Int("difftest.j", 8, "how many at a time")
 	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: moat replay --lockstep, built here)")
 	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
 	failMax = flag.Int("difftest.failures", 10, "stop after so many failures")

@@ -46,7 +46,7 @@ func (g *gen) match(c *chain, proto string) string {
 			weighted[string]{2, g.not("-f")},
 			weighted[string]{2, "-m u32 --u32 \"" + pick(g, "6&0xff=0x11", "2&0xffff=0x0:0x100", "0>>22&0x3c@0>>16=0x35", "4>>16=0x1001:0x1010") + "\""})
 	}
-	if c.name == "PREROUTING" {
+	if c.name == "PREROUTING" && c.table != "nat" {
 		list = append(list, weighted[string]{2, "-m rpfilter" + pick(g, "", " --loose", " --invert")})
 	}
 	if proto == "tcp" {
@@ -89,7 +89,10 @@ func (g *gen) mangle(c *chain, proto string) string {
 		{15, "-j CONNMARK " + pick(g, "--set-mark 0x1", "--save-mark", "--restore-mark", "--set-xmark 0x2/0xff", "--save-mark --nfmask 0xf --ctmask 0xf")},
 		{8, "-j TOS --set-tos " + pick(g, "0x10", "0x08/0x1c", "0x00")},
 		{8, "-j DSCP " + pick(g, "--set-dscp 0x2e", "--set-dscp-class CS1", "--set-dscp-class AF11")},
-		{5, "-j DROP"}, {8, "-j ACCEPT"}, {3, "-j CLASSIFY --set-class 1:2"},
+		{5, "-j DROP"}, {8, "-j ACCEPT"},
+	}
+	if c.out {
+		list = append(list, weighted[string]{3, "-j CLASSIFY --set-class 1:2"})
 	}
 	if c.v6 {
 		list = append(list, weighted[string]{12, "-j HL " + pick(g, "--hl-set 10", "--hl-inc 1", "--hl-dec 1", "--hl-set 1")})

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -227,6 +229,9 @@ func (r *room) build(q *scenario.Request) error {
 	if _, err := command(ip.String(), "ip", "-batch", "-"); err != nil {
 		return err
 	}
+	if err := awaitAddresses(q.Interfaces); err != nil {
+		return err
+	}
 	r.sysctls(defaults, isForwarding6)
 	r.sysctls(q.Sysctls, nil)
 	for _, c := range q.Setup {
@@ -331,6 +336,30 @@ func (r *room) listen(q *scenario.Request) error {
 		return unix.Listen(fd, 8)
 	}
 	return nil
+}
+
+// awaitAddresses waits until IPv6 addresses are the router's own: the kernel makes their local routes in a work queue,
+// also without duplicate address detection.
+func awaitAddresses(interfaces []scenario.Interface) error {
+	var want []string
+	for _, f := range interfaces {
+		for _, a := range f.Addrs {
+			p, err := netip.ParsePrefix(a.Local)
+			if err == nil && p.Addr().Is6() {
+				b := p.Addr().As16()
+				want = append(want, hex.EncodeToString(b[:])+" 80 ")
+			}
+		}
+	}
+	for range 2000 {
+		routes := strings.Join(lines("ipv6_route"), "\n")
+		want = slices.DeleteFunc(want, func(w string) bool { return strings.Contains(routes, w) })
+		if len(want) == 0 {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("IPv6 address %s has no local route after two seconds", want[0])
 }
 
 // sysctls writes those that pass; one that cannot be written is a warning.

@@ -3,6 +3,7 @@ package difftest
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,6 +56,11 @@ func Record(s *scenario.Scenario, runs ...*scenario.Run) (problems []string) {
 		e.Expect = o.Expect
 		if s.Events {
 			e.Events = append([]scenario.Event{}, o.Events...)
+			for _, r := range runs[1:] {
+				if i < len(r.Steps) && eventTexts(e.Events) != eventTexts(r.Steps[i].Events) {
+					problems = append(problems, fmt.Sprintf("step %d: other events each time", i))
+				}
+			}
 		}
 	}
 	s.Recorded = &scenario.Recorded{Kernel: "live", Counters: first.Counters}
@@ -123,6 +129,17 @@ func named(entries []scenario.Entry, vars map[string]uint64) []scenario.Entry {
 		out[i] = e
 	}
 	return out
+}
+
+// eventTexts is what is compared of events: everything but their timeouts.
+func eventTexts(l []scenario.Event) string {
+	var b strings.Builder
+	for _, e := range l {
+		e.Timeout = 0
+		j, _ := json.Marshal(e)
+		b.Write(append(j, '\n'))
+	}
+	return b.String()
 }
 
 func entryTexts(l []scenario.Entry) []string {
