@@ -5,6 +5,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -24,12 +25,23 @@ func (s *Stack) HasSocket(p *packet.Packet) bool {
 	return ok && s.find(p.V6, p.Proto, p.Dst(), dst, p.Src(), src)
 }
 
+// halfOpen tells whether the TCP segment p belongs to a connection that has got its SYN/ACK and not acknowledged it.
+func (s *Stack) halfOpen(p *packet.Packet) bool {
+	src, dst, _ := p.Ports()
+	ep, ok := s.endpoint(p.V6, p.Proto, p.Dst(), dst, p.Src(), src).(*tcp.Endpoint)
+	return ok && ep.EndpointState() == tcp.StateSynRecv
+}
+
 func (s *Stack) find(v6 bool, proto uint8, local packet.Addr, localPort uint16, remote packet.Addr, remotePort uint16) bool {
+	return s.endpoint(v6, proto, local, localPort, remote, remotePort) != nil
+}
+
+func (s *Stack) endpoint(v6 bool, proto uint8, local packet.Addr, localPort uint16, remote packet.Addr, remotePort uint16) stack.TransportEndpoint {
 	id := stack.TransportEndpointID{
 		LocalAddress: tcpip.AddrFromSlice(local.Wire(v6)), LocalPort: localPort,
 		RemoteAddress: tcpip.AddrFromSlice(remote.Wire(v6)), RemotePort: remotePort,
 	}
-	return s.ns.FindTransportEndpoint(netProto(v6), tcpip.TransportProtocolNumber(proto), id, 0) != nil
+	return s.ns.FindTransportEndpoint(netProto(v6), tcpip.TransportProtocolNumber(proto), id, 0)
 }
 
 // Deliver gives a copy of p to the stack, as received on interface dev. It returns false if there is no such
@@ -47,6 +59,12 @@ func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
 
 func (s *Stack) inject(n *nic, p *packet.Packet) {
 	s.busy.Store(true)
+	if again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) }); taken {
+		if again != nil {
+			s.ring.put([][]byte{again})
+		}
+		return
+	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Data)})
 	defer pkt.DecRef()
 	pkt.RXChecksumValidated = p.NeedsCsum || p.CsumGood
@@ -69,6 +87,7 @@ func (s *Stack) work() {
 func (s *Stack) send(p *packet.Packet) {
 	p.CsumGood = true // gVisor has just computed it
 	lookLikeLinux(p)
+	s.silent.leaves(p.Data)
 	s.cfg.Out(p)
 }
 

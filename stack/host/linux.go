@@ -6,12 +6,8 @@ import (
 	"github.com/moat-router/moat/stack/packet"
 )
 
-// Lengths that Linux's choice of a first window depends on.
-const (
-	tcpHeaders4     = header.IPv4MinimumSize + header.TCPMinimumSize
-	tcpHeaders6     = header.IPv6MinimumSize + header.TCPMinimumSize
-	tcpTimestampLen = 12 // TCPOLEN_TSTAMP_ALIGNED
-)
+// tcpTimestampLen is what the timestamp option takes from each segment (TCPOLEN_TSTAMP_ALIGNED).
+const tcpTimestampLen = 12
 
 // lookLikeLinux edits what can be seen of a TCP stack from outside, in this one place. gVisor already lays out its
 // options as Linux does. What differs:
@@ -25,26 +21,13 @@ const (
 // announces the rest.
 func lookLikeLinux(p *packet.Packet) {
 	b := p.Data
-	l4 := header.IPv6MinimumSize
-	if len(b) < header.IPv4MinimumSize {
+	at := tcpAt(b)
+	if at == 0 {
 		return
 	}
-	v4 := b[0]>>4 == 4
-	if v4 {
-		ip := header.IPv4(b)
-		l4 = int(ip.HeaderLength())
-		if ip.Protocol() != uint8(header.TCPProtocolNumber) || ip.FragmentOffset() != 0 || ip.More() {
-			return
-		}
-	} else if len(b) < header.IPv6MinimumSize || b[6] != uint8(header.TCPProtocolNumber) {
-		return
-	}
-	if len(b) < l4+header.TCPMinimumSize {
-		return
-	}
-	t := header.TCP(b[l4:])
+	t := header.TCP(b[at:])
 	flags := t.Flags()
-	if v4 {
+	if b[0]>>4 == 4 {
 		ip := header.IPv4(b)
 		id := ip.ID()
 		if flags&header.TCPFlagRst != 0 || flags&header.TCPFlagSyn != 0 && flags&header.TCPFlagAck != 0 {
@@ -52,11 +35,33 @@ func lookLikeLinux(p *packet.Packet) {
 		}
 		ip.SetFlagsFragmentOffset(header.IPv4FlagDontFragment, 0)
 		ip.SetID(id)
-		packet.SetIPv4Checksum(b[:l4])
+		packet.SetIPv4Checksum(b[:at])
 	}
-	if flags&header.TCPFlagSyn != 0 && int(t.DataOffset()) >= header.TCPMinimumSize && int(t.DataOffset()) <= len(t) {
+	if flags&header.TCPFlagSyn != 0 {
 		setFirstWindow(t, flags&header.TCPFlagAck != 0)
 	}
+}
+
+// tcpAt is the offset of the TCP header in a whole segment that gVisor made, which has no extension headers; 0 if it is
+// something else. The header, with its options, lies inside of b.
+func tcpAt(b []byte) int {
+	at := 0
+	switch {
+	case len(b) > header.IPv6MinimumSize && b[0]>>4 == 6 && b[6] == uint8(header.TCPProtocolNumber):
+		at = header.IPv6MinimumSize
+	case len(b) > header.IPv4MinimumSize && b[0]>>4 == 4 && b[9] == uint8(header.TCPProtocolNumber):
+		at = int(b[0]&15) * 4
+		if ip := header.IPv4(b); at < header.IPv4MinimumSize || ip.More() || ip.FragmentOffset() != 0 {
+			return 0
+		}
+	}
+	if at == 0 || len(b) < at+header.TCPMinimumSize {
+		return 0
+	}
+	if n := int(b[at+header.TCPDataOffset]>>4) * 4; n < header.TCPMinimumSize || at+n > len(b) {
+		return 0
+	}
+	return at
 }
 
 func setFirstWindow(t header.TCP, answer bool) {

@@ -46,14 +46,20 @@ func (s *Stack) Serve(what Service, network string, at netip.AddrPort) (stop fun
 		return nil, err
 	}
 	srv := &server{l: s.conns, what: what, ep: ep, wq: wq, udp: network == "udp"}
+	queue := backlog
+	if what == Silent {
+		queue = silentBacklog
+	}
 	if !srv.udp {
-		if e := ep.Listen(backlog); e != nil {
+		if e := ep.Listen(queue); e != nil {
 			ep.Close()
 			return nil, opError("listen", network, at, e)
 		}
 	}
 	if what == Silent && !srv.udp {
-		return ep.Close, nil
+		local, _ := ep.GetLocalAddress()
+		quiet := s.silent.open(local.Port)
+		return func() { quiet(); ep.Close() }, nil
 	}
 	srv.l.watch(wq, srv.run)
 	return ep.Close, nil

@@ -52,6 +52,8 @@ type Stack struct {
 	links map[int]*linkState
 	conns *loop // built-in services
 
+	silent silent
+
 	busy    atomic.Bool // something may be going on inside: Settle has to look
 	done    chan struct{}
 	closed  atomic.Bool
