@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/stack/packet"
@@ -88,13 +89,35 @@ func EventTupleOf(t *conntrack.Tuple) *EventTuple {
 	e := &EventTuple{Src: t.Src.String(), Dst: t.Dst.String(), Proto: t.Proto}
 	s, d := t.SrcPort, t.DstPort
 	switch t.Proto {
-	case 6, 17, 132, 136, 47, 33:
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoSCTP, packet.ProtoGRE:
 		e.SPort, e.DPort = &s, &d
-	case 1, 58:
+	case packet.ProtoICMP, packet.ProtoICMPv6:
 		typ, code := uint8(d>>8), uint8(d)
 		e.ID, e.Type, e.Code = &s, &typ, &code
 	}
 	return e
+}
+
+// statusNames are those of enum ip_conntrack_status, in bit order.
+var statusNames = [...]string{"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT", "SEQ_ADJUST", "SRC_NAT_DONE",
+	"DST_NAT_DONE", "DYING", "FIXED_TIMEOUT", "TEMPLATE", "UNTRACKED", "HELPER"}
+
+// eventOf gives the wire form of a notification.
+func eventOf(e *conntrack.Event) Event {
+	w := Event{Ev: e.Type.String()}
+	if e.Type == conntrack.EventExpNew || e.Type == conntrack.EventExpDestroy {
+		return w
+	}
+	w.Orig, w.Reply, w.Mark, w.Timeout = EventTupleOf(&e.Orig), EventTupleOf(&e.Reply), e.Mark, uint32(e.Timeout/time.Second)
+	for bit, name := range statusNames {
+		if e.Status&(1<<bit) != 0 {
+			w.Status = append(w.Status, name)
+		}
+	}
+	if e.Orig.Proto == packet.ProtoTCP {
+		w.TCP = e.State
+	}
+	return w
 }
 
 // bytesOf is the only place where hexadecimal text becomes packets.

@@ -275,14 +275,14 @@ func TestMetricsNameEveryReason(t *testing.T) {
 
 // lines is a writer that hands over each write and ends a stream after enough of them.
 type lines struct {
-	bytes.Buffer
+	text   strings.Builder
 	enough int
 	stop   func()
 }
 
 func (l *lines) Write(b []byte) (int, error) {
-	n, err := l.Buffer.Write(b)
-	if strings.Count(l.String(), "\n") >= l.enough {
+	n, err := l.text.Write(b)
+	if strings.Count(l.text.String(), "\n") >= l.enough {
 		l.stop()
 	}
 	return n, err
@@ -308,7 +308,7 @@ func TestEventsStreamUntilTheReaderGoes(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if l := strings.Split(out.String(), "\n"); !strings.HasPrefix(l[0], "    [NEW] udp") || !strings.HasPrefix(l[1], "[DESTROY] udp") {
+	if l := strings.Split(out.text.String(), "\n"); !strings.HasPrefix(l[0], "    [NEW] udp") || !strings.HasPrefix(l[1], "[DESTROY] udp") {
 		t.Errorf("%q", l)
 	}
 }
