@@ -2,6 +2,7 @@ package difftest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -98,7 +99,9 @@ func (g *gen) rule(b *strings.Builder, c *chain) {
 		}
 	}
 	for n := 0; n < 2 && g.chance(35); n++ {
-		words = append(words, g.match(c, proto))
+		if m := g.match(c, proto); !slices.Contains(words, m) {
+			words = append(words, m)
+		}
 	}
 	words = append(words, g.target(c, proto))
 	fmt.Fprintln(b, strings.Join(words, " "))

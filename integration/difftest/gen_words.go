@@ -43,7 +43,7 @@ func (g *gen) match(c *chain, proto string) string {
 		list = append(list,
 			weighted[string]{4, "-m ttl " + pick(g, "--ttl-eq 64", "--ttl-lt 3", "--ttl-gt 63", "! --ttl-eq 64")},
 			weighted[string]{2, "-m iprange " + g.not(pick(g, "--src-range 192.168.1.5-192.168.1.20", "--dst-range 10.0.0.0-10.0.0.255", "--dst-range 198.51.100.9-198.51.100.9"))},
-			weighted[string]{2, g.not("-f")},
+			weighted[string]{2, "-f"},
 			weighted[string]{2, "-m u32 --u32 \"" + pick(g, "6&0xff=0x11", "2&0xffff=0x0:0x100", "0>>22&0x3c@0>>16=0x35", "4>>16=0x1001:0x1010") + "\""})
 	}
 	if c.name == "PREROUTING" && c.table != "nat" {
