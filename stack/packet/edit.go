@@ -21,8 +21,10 @@ func (p *Packet) SetDst(a Addr) {
 
 // writable is the view for an edit of addresses or ports: the transport header then lies in the first piece.
 func (p *Packet) writable() view {
-	if n := l4Of(p.Proto).min; n <= p.L4Len() {
-		p.Pull(p.L4 + n)
+	if len(p.Pieces) > 1 {
+		if n := int(l4Of(p.Proto).min); n <= p.L4Len() {
+			p.Pull(p.L4 + n)
+		}
 	}
 	return p.view()
 }
@@ -65,12 +67,15 @@ func (p *Packet) setPort(off int, port uint16) bool {
 	if !HasPorts(p.Proto) {
 		return false
 	}
-	p.writable()
-	ok := p.Set16(off, port)
-	if ok && p.Proto == ProtoSCTP {
+	v := p.writable()
+	if len(v.transport()) < off+2 {
+		return false
+	}
+	v.set16(off, port)
+	if p.Proto == ProtoSCTP {
 		p.setSCTPChecksum()
 	}
-	return ok
+	return true
 }
 
 // SetICMPID writes the id of an ICMP or ICMPv6 query. Whether the type has an id is for the caller to know.
@@ -201,7 +206,7 @@ func (p *Packet) Replace(off, oldLen int, new []byte) bool {
 	}
 	if p.partial() {
 		d := Delta(0).Word(uint16(was-p.L4), uint16(len(t)))
-		if l := l4Of(p.Proto); l.sum && len(t) >= l.min {
+		if l := l4Of(p.Proto); l.sum && len(t) >= int(l.min) {
 			d.FixPartial(t[l.csum:])
 		}
 		return true

@@ -135,7 +135,7 @@ func partialOf(t *testing.T, text string) *Packet {
 	l := l4Of(p.Proto)
 	sum := PseudoSum(p.Data[off:off+n], p.Data[off+n:off+2*n], p.Proto, p.L4Len())
 	p.NeedsCsum, p.CsumStart, p.CsumOff = true, uint16(p.L4), uint16(l.csum)
-	at := p.L4 + l.csum
+	at := p.L4 + int(l.csum)
 	p.Data[at], p.Data[at+1] = byte(sum>>8), byte(sum)
 	return p
 }

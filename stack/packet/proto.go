@@ -23,11 +23,11 @@ const (
 // l4 is what edits need to know of a transport header. The zero row is a protocol without ports and without a
 // checksum that an address takes part in.
 type l4 struct {
-	min    int  // bytes that must be there before the checksum is touched, as in nf_nat_proto.c
-	csum   int  // offset of the internet checksum
-	pseudo bool // it covers the pseudo-header
-	sum    bool // there is an internet checksum
-	ports  bool // source and destination port stand in the first four bytes
+	min    uint8 // bytes that must be there before the checksum is touched, as in nf_nat_proto.c
+	csum   uint8 // offset of the internet checksum
+	pseudo bool  // it covers the pseudo-header
+	sum    bool  // there is an internet checksum
+	ports  bool  // source and destination port stand in the first four bytes
 }
 
 func l4Of(proto uint8) l4 {

@@ -17,12 +17,12 @@ func (p *Packet) TransportSumOK() bool {
 	}
 	t, l := p.L4Bytes(), l4Of(p.Proto)
 	if p.Proto == ProtoSCTP {
-		return len(t) >= l.min && binary.LittleEndian.Uint32(t[8:]) == sctpCRC(t)
+		return len(t) >= int(l.min) && binary.LittleEndian.Uint32(t[8:]) == sctpCRC(t)
 	}
 	if !l.sum {
 		return true
 	}
-	if len(t) < l.min {
+	if len(t) < int(l.min) {
 		return false
 	}
 	if p.Proto == ProtoUDP && t[6]|t[7] == 0 {
@@ -67,7 +67,7 @@ func (p *Packet) SetTransportChecksum() {
 		p.setSCTPChecksum()
 		return
 	}
-	if !l.sum || len(t) < l.min || p.IsFragment() {
+	if !l.sum || len(t) < int(l.min) || p.IsFragment() {
 		return
 	}
 	if p.partial() {
@@ -86,10 +86,10 @@ func (p *Packet) PutTransportChecksum() {
 		p.setSCTPChecksum()
 		return
 	}
-	if !l.sum || len(t) < l.min {
+	if !l.sum || len(t) < int(l.min) {
 		return
 	}
-	field := t[l.csum : l.csum+2]
+	field := t[l.csum:][:2]
 	field[0], field[1] = 0, 0
 	c, _ := covered(p.Proto, t)
 	s := ^checksum.Checksum(c, p.pseudo(l, len(t)))

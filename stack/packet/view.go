@@ -67,7 +67,7 @@ func (v *view) fix(field []byte, d Delta) Delta {
 func (v *view) fixTransport(d Delta, pseudo bool) Delta {
 	t, p := v.transport(), l4Of(v.proto)
 	switch {
-	case !p.sum || len(t) < p.min || pseudo && !p.pseudo:
+	case !p.sum || len(t) < int(p.min) || pseudo && !p.pseudo:
 		return 0
 	case v.partial:
 		if pseudo {
@@ -75,7 +75,7 @@ func (v *view) fixTransport(d Delta, pseudo bool) Delta {
 		}
 		return 0
 	}
-	field := t[p.csum : p.csum+2]
+	field := t[p.csum:][:2]
 	old := binary.BigEndian.Uint16(field)
 	if v.proto == ProtoUDP {
 		d.FixUDP(field)
