@@ -33,6 +33,8 @@ type Config struct {
 	SysctlBase *sysctl.Values
 
 	RulesV4, RulesV6 Rules
+	// Sets is "ipset save" text: the sets that rules name.
+	Sets Rules
 
 	// WhenUsed lets conntrack and reassembly in only once a rule needs them, as Linux does, per family. Otherwise they
 	// see every packet.
@@ -192,6 +194,11 @@ func New(cfg Config) (*Router, error) {
 			return nil, err
 		}
 	}
+	if cfg.Sets.Text != "" {
+		if err := r.shared.LoadSets(cfg.Sets.Name, []byte(cfg.Sets.Text), r.Time()); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.restore(cfg.RulesV4, cfg.RulesV6, false); err != nil {
 		return nil, err
 	}
@@ -258,20 +265,29 @@ func (r *Router) own() *worker {
 	return w
 }
 
-// restore replaces rules as iptables-restore does: all that is named, at once, or nothing. r.mu is held.
-func (r *Router) restore(v4, v6 Rules, noflush bool) error {
+// parse reads rule texts on top of the rules there are. r.mu is held.
+func (r *Router) parse(v4, v6 Rules, o RestoreOptions) ([policy.NumFamilies]*iptables.Set, error) {
 	next := r.sets
 	for f, rules := range [policy.NumFamilies]Rules{policy.V4: v4, policy.V6: v6} {
 		if rules.Text == "" {
 			continue
 		}
 		set, err := iptables.Parse(policy.Family(f), rules.Name, []byte(rules.Text), iptables.Options{
-			Base: next[f], NoFlush: noflush, Counters: true, Shared: r.shared,
+			Base: next[f], NoFlush: o.NoFlush, Counters: o.Counters, Shared: r.shared,
 		})
 		if err != nil {
-			return err
+			return next, err
 		}
 		next[f] = set
+	}
+	return next, nil
+}
+
+// restore replaces rules as iptables-restore does: all that is named, at once, or nothing. r.mu is held.
+func (r *Router) restore(v4, v6 Rules, noflush bool) error {
+	next, err := r.parse(v4, v6, RestoreOptions{NoFlush: noflush})
+	if err != nil {
+		return err
 	}
 	return r.install(next)
 }
@@ -285,6 +301,7 @@ func (r *Router) install(sets [policy.NumFamilies]*iptables.Set) error {
 	}
 	r.sets = sets
 	r.publish(func(s *state) { s.rules = rules })
+	r.shared.Sweep(rules)
 	return nil
 }
 

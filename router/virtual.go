@@ -233,3 +233,6 @@ func (r *Router) Drops(why packet.Reason) (n uint64) {
 	}
 	return n
 }
+
+// FragmentQueues is how many datagrams wait for fragments.
+func (r *Router) FragmentQueues() int { return r.frags.Stats().Queues }
