@@ -124,9 +124,9 @@ func (b *backend) Subscribe(f func(*ctfmt.Event)) (cancel func()) {
 		case conntrack.EventDestroy:
 			out.Kind = ctfmt.EventDestroy
 		case conntrack.EventExpNew:
-			out.Kind, out.Expectation = ctfmt.EventExpNew, expectation(&e.Exp)
+			out.Kind, out.Expectation = ctfmt.EventNew, expectation(&e.Exp)
 		case conntrack.EventExpDestroy:
-			out.Kind, out.Expectation = ctfmt.EventExpDestroy, expectation(&e.Exp)
+			out.Kind, out.Expectation = ctfmt.EventDestroy, expectation(&e.Exp)
 		}
 		if out.Expectation == nil {
 			out.Flow = b.flow(&e)
