@@ -72,7 +72,7 @@
 //
 // # References
 //
-// RFC 791, 768, 792, 1071, 1624, 1812, 2113, 2675, 3828, 4340, 4443, 6864, 6946, 8200, 9260, 9293; net/ipv4/ip_input.c,
+// RFC 791, 768, 792, 1071, 1624, 1812, 2113, 2675, 3828, 4443, 6864, 6946, 8200, 9260, 9293; net/ipv4/ip_input.c,
 // ip_options.c, ip_forward.c; net/ipv6/ip6_input.c, exthdrs.c, exthdrs_core.c; net/netfilter/nf_nat_proto.c, utils.c,
 // nf_nat_helper.c; scenarios C12, D01 to D15, E03, E10, F05, F06, G*.
 package packet

@@ -8,9 +8,11 @@ import (
 )
 
 // TransportSumOK tells whether the transport checksum is right, as nf_conntrack_checksum asks: TCP, UDP, UDP-Lite,
-// DCCP, ICMP and ICMPv6 by internet checksum, SCTP by its CRC, all others are right. A checksum that the link vouches
+// ICMP and ICMPv6 by internet checksum, SCTP by its CRC, all others are right. A checksum that the link vouches
 // for or that is still to be completed counts as right, and so does a UDP checksum of 0. The sum runs to the end of the
-// datagram whatever UDP's length says; UDP-Lite and DCCP have a coverage of their own. A header that is cut is wrong.
+// datagram whatever UDP's length says; UDP-Lite has a coverage of its own. A header that is cut is wrong. Like Linux,
+// it deviates from RFC 3828: UDP-Lite is verified with UDP's protocol number in the pseudo-header, so that what a sender
+// computes rightly is wrong here.
 func (p *Packet) TransportSumOK() bool {
 	if p.CsumGood || p.NeedsCsum {
 		return true
@@ -28,31 +30,28 @@ func (p *Packet) TransportSumOK() bool {
 	if p.Proto == ProtoUDP && t[6]|t[7] == 0 {
 		return true
 	}
+	proto := p.Proto
+	if proto == ProtoUDPLite {
+		if t[6]|t[7] == 0 {
+			return false
+		}
+		proto = ProtoUDP
+	}
 	c, ok := covered(p.Proto, t)
-	return ok && checksum.Checksum(c, p.pseudo(l, len(t))) == 0xffff
+	return ok && checksum.Checksum(c, p.pseudo(l, proto, len(t))) == 0xffff
 }
 
-// covered is the part of a datagram that its transport checksum covers: for UDP-Lite (RFC 3828 3.1) and DCCP
-// (RFC 4340 9.2) what their header says, which may be impossible.
+// covered is the part of a datagram that its transport checksum covers: of UDP-Lite what its header says (RFC 3828 3.1),
+// which may be impossible.
 func covered(proto uint8, t []byte) ([]byte, bool) {
-	n := len(t)
-	switch proto {
-	case ProtoUDPLite:
-		if c := int(binary.BigEndian.Uint16(t[4:])); c != 0 {
-			n = c
-		}
-		if n < 8 {
-			return t, false
-		}
-	case ProtoDCCP:
-		if c := int(t[5] & 15); c != 0 {
-			n = int(t[4])*4 + (c-1)*4
-		}
-		if n < 12 {
-			return t, false
-		}
+	if proto != ProtoUDPLite {
+		return t, true
 	}
-	if n > len(t) {
+	n := int(binary.BigEndian.Uint16(t[4:]))
+	if n == 0 {
+		return t, true
+	}
+	if n < 8 || n > len(t) {
 		return t, false
 	}
 	return t[:n], true
@@ -92,7 +91,7 @@ func (p *Packet) PutTransportChecksum() {
 	field := t[l.csum:][:2]
 	field[0], field[1] = 0, 0
 	c, _ := covered(p.Proto, t)
-	s := ^checksum.Checksum(c, p.pseudo(l, len(t)))
+	s := ^checksum.Checksum(c, p.pseudo(l, p.Proto, len(t)))
 	if s == 0 && (p.Proto == ProtoUDP || p.Proto == ProtoUDPLite) {
 		s = 0xffff
 	}
@@ -118,14 +117,14 @@ func (p *Packet) CompleteChecksum() {
 	binary.BigEndian.PutUint16(p.Data[at:], s)
 }
 
-// pseudo is the pseudo-header sum for n bytes of transport header and payload; 0 for protocols without.
-func (p *Packet) pseudo(l l4, n int) uint16 {
+// pseudo is the pseudo-header sum for n bytes of a transport protocol; 0 for protocols without.
+func (p *Packet) pseudo(l l4, proto uint8, n int) uint16 {
 	if !l.pseudo {
 		return 0
 	}
 	v := p.view()
 	off, a := v.addrOff()
-	return PseudoSum(p.Data[off:off+a], p.Data[off+a:off+2*a], p.Proto, n)
+	return PseudoSum(p.Data[off:off+a], p.Data[off+a:off+2*a], proto, n)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
