@@ -7,6 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -45,13 +46,20 @@ func (s *Stack) endpoint(v6 bool, proto uint8, local packet.Addr, localPort uint
 }
 
 // Deliver gives a copy of p to the stack, as received on interface dev. It returns false if there is no such
-// interface. The transport checksum of a packet with NeedsCsum or CsumGood is not looked at again.
+// interface. A UDP super-segment becomes the datagrams that it stands for. The transport checksum of a packet with NeedsCsum or CsumGood is not looked at again.
 func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
 	s.mu.Lock()
 	l := s.links[dev]
 	s.mu.Unlock()
 	if l == nil || s.closed.Load() {
 		return false
+	}
+	if p.GSO == packet.GSOUDP {
+		// A socket reads datagrams, so their borders must be there again. TCP has none.
+		return frag.Segment(p, packet.New(), func(q *packet.Packet) error {
+			s.inject(l.nic, q)
+			return nil
+		}) == nil
 	}
 	s.inject(l.nic, p)
 	return true

@@ -42,7 +42,7 @@
 //
 // # Limits
 //
-// UDP super-segments must be cut before Deliver. Source addresses of Dial come from Config.Route. gVisor keeps a route
+// Source addresses of Dial come from Config.Route. gVisor keeps a route
 // of its own only to know an interface's MTU; the router routes what comes out again.
 //
 // # References

@@ -432,6 +432,33 @@ func TestDeliveringFromInsideOutDoesNotRecurse(t *testing.T) {
 	}
 }
 
+func TestUDPSuperSegmentArrivesAsDatagrams(t *testing.T) {
+	t.Parallel()
+	s, _ := router(t, 1500)
+	c, err := s.ListenUDP(ap("192.168.1.1:9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b, err := packet.Build("ip4 192.168.1.10>192.168.1.1 / udp 1>9 len=250")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := packet.New()
+	p.Load(b)
+	p.Offload = packet.Offload{GSO: packet.GSOUDP, GSOSize: 100, HdrLen: 28, NeedsCsum: true, CsumStart: 20, CsumOff: 6}
+	if why := p.Parse(); why != packet.ReasonNone || !s.Deliver(p, 1) {
+		t.Fatalf("not delivered: %v", why)
+	}
+	for _, want := range []int{100, 100, 50} {
+		buf := make([]byte, 1000)
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		if n, _, err := c.ReadFrom(buf); err != nil || n != want {
+			t.Errorf("datagram of %d bytes, %v; want %d", n, err, want)
+		}
+	}
+}
+
 func TestFullRingIsCounted(t *testing.T) {
 	t.Parallel()
 	s := New(Config{Clock: NewClock(), Ring: 2})

@@ -10,6 +10,10 @@ var (
 	ErrUnsupported = errors.New("TUN devices are supported on Linux only")
 )
 
+// ErrGone is returned by Serve and Send when the device was deleted, or died with its network namespace. It is no
+// link.ErrClosed: nobody here wanted it.
+var ErrGone = errors.New("the device is gone, deleted or with its network namespace")
+
 // Options says what to open. The zero value opens a device that the kernel names, down, with one queue.
 type Options struct {
 	Name   string // "" lets the kernel choose (tun0, tun1, ...)

@@ -17,10 +17,6 @@ import (
 	"github.com/moat-router/moat/stack/packet"
 )
 
-// ErrGone is returned by Serve and Send when the device was deleted, or died with its network namespace. It is also a
-// link.ErrClosed: there is nothing left to serve.
-var ErrGone = fmt.Errorf("the device is gone, deleted or with its network namespace: %w", link.ErrClosed)
-
 // yieldEvery is how many packets one queue handles before the other goroutines of its processor have a turn.
 const yieldEvery = 256
 
@@ -84,7 +80,7 @@ func (t *TUN) Serve(q int, h func([]*packet.Packet)) error {
 			case unix.EAGAIN:
 				return false // sleep in the poller until there is more
 			case unix.EBADFD, unix.EBADF:
-				failed = ErrGone
+				failed = fmt.Errorf("tun %s: %w", t.name, ErrGone)
 				return true
 			default:
 				failed = fmt.Errorf("tun %s: read: %w", t.name, e)
@@ -150,7 +146,7 @@ func (t *TUN) explainWrite(e syscall.Errno) error {
 	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
 		return link.ErrFull
 	case unix.EBADFD, unix.EBADF:
-		return ErrGone
+		return fmt.Errorf("tun %s: %w", t.name, ErrGone)
 	}
 	return fmt.Errorf("tun %s: write: %w", t.name, e)
 }

@@ -112,6 +112,43 @@ func TestTCPCrossesTwoDevicesAsSuperSegments(t *testing.T) {
 	}
 }
 
+func TestWithoutOffloadChecksumsAreComplete(t *testing.T) {
+	t.Parallel()
+	ns := netnstest.New(t)
+	d := open(t, ns, tun.Options{Name: "plain", Up: true, NoOffload: true})
+	if o := d.Offloads(); o != (link.Offloads{}) {
+		t.Errorf("offloads %+v, want none", o)
+	}
+	if err := ns.Configure("plain", netns.Config{Addresses: []string{"10.9.0.1/24"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	serve(d, func(batch []*packet.Packet) {
+		p := batch[0]
+		if p.Parse() == packet.ReasonNone && p.Proto == packet.ProtoUDP && !p.V6 {
+			p.CsumGood = false
+			got <- fmt.Sprint("partial ", p.NeedsCsum, ", good ", p.TransportSumOK())
+		}
+	})
+	netnstest.In(t, ns, func() error {
+		c, err := net.Dial("udp4", "10.9.0.2:9")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("x"))
+		return err
+	})
+	select {
+	case s := <-got:
+		if s != "partial false, good true" {
+			t.Error(s)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nothing arrived")
+	}
+}
+
 func TestTakenNameIsRefused(t *testing.T) {
 	t.Parallel()
 	ns := netnstest.New(t)
@@ -170,7 +207,7 @@ func TestCloseWhileReadingFreesEverything(t *testing.T) {
 		d := open(t, ns, tun.Options{Name: "brief", Queues: 2, Up: true})
 		done := serve(d, func([]*packet.Packet) {})
 		d.Close()
-		if err := wait(t, done); !errors.Is(err, link.ErrClosed) || errors.Is(err, tun.ErrGone) {
+		if err := wait(t, done); !errors.Is(err, link.ErrClosed) {
 			t.Errorf("Serve after Close: %v, want ErrClosed", err)
 		}
 		if _, err := d.Send(0, []*packet.Packet{packet.New()}); !errors.Is(err, link.ErrClosed) {
@@ -281,8 +318,8 @@ func TestDyingNamespaceEndsTheLink(t *testing.T) {
 	}
 	done := serve(d, func([]*packet.Packet) {})
 	far.Close()
-	if err := wait(t, done); !errors.Is(err, tun.ErrGone) {
-		t.Errorf("Serve: %v, want ErrGone", err)
+	if err := wait(t, done); !errors.Is(err, tun.ErrGone) || errors.Is(err, link.ErrClosed) {
+		t.Errorf("Serve: %v, want ErrGone, which is not ErrClosed", err)
 	}
 	if _, err := d.Send(0, []*packet.Packet{udp(9)}); !errors.Is(err, tun.ErrGone) {
 		t.Errorf("Send: %v, want ErrGone", err)
