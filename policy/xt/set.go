@@ -1,3 +1,241 @@
 package xt
 
-type setTable struct{}
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// setTable is all sets of a router by name (net/netfilter/ipset). Sets are shared by both families.
+type setTable struct {
+	mu     sync.RWMutex
+	byName map[string]*set
+	order  []*set        // as created
+	used   map[*set]bool // by the rules that packets see
+}
+
+// setKind is a type of set: what its elements are made of.
+type setKind struct {
+	name   string
+	parts  []setPart
+	bitmap bool // bounded by a range
+}
+
+// setPart is one dimension of an element.
+type setPart uint8
+
+const (
+	partIP setPart = iota
+	partNet
+	partPort   // with its protocol
+	partNumber // a port without a protocol (bitmap:port)
+	partIface
+)
+
+// setKinds are the types there are. list:set has no parts: its elements are other sets.
+var setKinds = [...]setKind{
+	{name: "bitmap:ip", parts: []setPart{partIP}, bitmap: true},
+	{name: "bitmap:port", parts: []setPart{partNumber}, bitmap: true},
+	{name: "hash:ip", parts: []setPart{partIP}},
+	{name: "hash:ip,port", parts: []setPart{partIP, partPort}},
+	{name: "hash:ip,port,ip", parts: []setPart{partIP, partPort, partIP}},
+	{name: "hash:ip,port,net", parts: []setPart{partIP, partPort, partNet}},
+	{name: "hash:net", parts: []setPart{partNet}},
+	{name: "hash:net,iface", parts: []setPart{partNet, partIface}},
+	{name: "hash:net,port", parts: []setPart{partNet, partPort}},
+	{name: "list:set"},
+}
+
+// set is one set. Elements without a network part are found by their key alone; those with one by the longest prefix
+// in the tree that hangs at the key of their other parts. So a look-up does not depend on how many there are.
+type set struct {
+	name   string
+	kind   *setKind
+	family policy.Family // of hash types; the others take both
+	any    bool          // the family does not matter
+	header setHeader
+
+	mu    sync.RWMutex
+	exact map[setKey]*setElem
+	nets  map[setKey]*bart.Table[*setElem]
+	bits  [129]int // how many elements there are of each prefix length
+	count int
+	list  []*setElem // of list:set, in order
+}
+
+// setHeader are the options of create.
+type setHeader struct {
+	hashsize, maxelem, bucketsize uint32
+	initval                       string
+	netmask                       int
+	timeout                       time.Duration
+	hasTimeout                    bool
+	counters, comment             bool
+	forceadd, skbinfo             bool
+	lo, hi                        packet.Addr // of bitmap:ip
+	loPort, hiPort                uint16      // of bitmap:port
+	size                          uint32      // of list:set
+}
+
+// setKey is the part of an element that is compared as a whole.
+type setKey struct {
+	ip, ip2 packet.Addr
+	port    uint16
+	proto   uint8
+	iface   string
+}
+
+// setElem is an element with its extensions.
+type setElem struct {
+	key     setKey
+	net     netip.Prefix // of the kinds with a network
+	member  *set         // of list:set
+	expires packet.Time  // 0: never
+	nomatch bool
+	comment string
+	packets uint64
+	bytes   uint64
+	mark    uint32
+	mask    uint32
+	prio    uint32
+	queue   uint16
+	hasMark bool
+	hasPrio bool
+	hasQ    bool
+}
+
+func (k *setKind) hasNet() bool {
+	for _, p := range k.parts {
+		if p == partNet {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *setTable) find(name string) *set {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byName[name]
+}
+
+func (e *setElem) dead(now packet.Time) bool { return e.expires != 0 && e.expires <= now }
+
+// wants tells whether a packet's family is the set's.
+func (s *set) wants(v6 bool) bool { return s.any || s.family == policy.FamilyOf(v6) }
+
+// get finds an element by its own name, not by what it covers. The lock is held.
+func (s *set) get(e *setElem) *setElem {
+	if !s.kind.hasNet() {
+		return s.exact[e.key]
+	}
+	if t := s.nets[e.key]; t != nil {
+		if old, ok := t.Get(e.net); ok {
+			return old
+		}
+	}
+	return nil
+}
+
+// put stores an element; one of the same name is replaced. It is false if the set is full. The lock is held.
+func (s *set) put(e *setElem, now packet.Time) bool {
+	if old := s.get(e); old != nil {
+		s.drop(old)
+	} else if !s.kind.bitmap && s.count >= int(s.header.maxelem) && !s.makeRoom(now) {
+		return false
+	}
+	s.count++
+	if !s.kind.hasNet() {
+		s.exact[e.key] = e
+		return true
+	}
+	t := s.nets[e.key]
+	if t == nil {
+		t = new(bart.Table[*setElem])
+		s.nets[e.key] = t
+	}
+	t.Insert(e.net, e)
+	s.bits[e.net.Bits()]++
+	return true
+}
+
+// drop takes a stored element out. The lock is held.
+func (s *set) drop(e *setElem) {
+	s.count--
+	if !s.kind.hasNet() {
+		delete(s.exact, e.key)
+		return
+	}
+	t := s.nets[e.key]
+	t.Delete(e.net)
+	if t.Size() == 0 {
+		delete(s.nets, e.key)
+	}
+	s.bits[e.net.Bits()]--
+}
+
+// makeRoom drops what has timed out, or with forceadd any element.
+func (s *set) makeRoom(now packet.Time) bool {
+	if s.header.hasTimeout {
+		for _, e := range s.all() {
+			if e.dead(now) {
+				s.drop(e)
+			}
+		}
+	}
+	if s.count >= int(s.header.maxelem) && s.header.forceadd {
+		for _, e := range s.all() {
+			s.drop(e)
+			break
+		}
+	}
+	return s.count < int(s.header.maxelem)
+}
+
+// all is every element that is not a set, in no order. The lock is held.
+func (s *set) all() (all []*setElem) {
+	for _, e := range s.exact {
+		all = append(all, e)
+	}
+	for _, t := range s.nets {
+		for _, e := range t.All() {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// lookup finds the element that covers a key and, in the kinds with a network, an address. The lock is held for
+// reading; what has timed out is passed over.
+func (s *set) lookup(k setKey, a packet.Addr, now packet.Time) *setElem {
+	if !s.kind.hasNet() {
+		e := s.exact[k]
+		if e == nil || e.dead(now) {
+			return nil
+		}
+		return e
+	}
+	t := s.nets[k]
+	if t == nil {
+		return nil
+	}
+	e, ok := t.Lookup(netip.AddrFrom16(a).Unmap())
+	if !ok {
+		return nil
+	}
+	if !e.dead(now) {
+		return e
+	}
+	// A prefix that has timed out hides a shorter one.
+	for _, e := range t.Supernets(e.net) {
+		if !e.dead(now) {
+			return e
+		}
+	}
+	return nil
+}

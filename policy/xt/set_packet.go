@@ -1,0 +1,274 @@
+package xt
+
+import (
+	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// setDims are the "src,dst" behind a set's name: which end of the packet each part of an element is compared with.
+type setDims struct {
+	n   int
+	dst [setMaxDims]bool
+}
+
+const setMaxDims = 6 // IPSET_DIM_MAX
+
+func (d *setDims) append(b []byte) []byte {
+	for i := range d.n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if d.dst[i] {
+			b = append(b, "dst"...)
+		} else {
+			b = append(b, "src"...)
+		}
+	}
+	return b
+}
+
+// keyOf reads from a packet what a set compares: the key and the address of the network part. It is false where the
+// packet has nothing of the kind, for instance no ports.
+func (s *set) keyOf(p *policy.Packet, d *setDims) (k setKey, net packet.Addr, ok bool) {
+	if d.n < len(s.kind.parts) || !s.wants(p.V6) {
+		return k, net, false
+	}
+	second := false
+	for i, part := range s.kind.parts {
+		switch part {
+		case partIP, partNet:
+			a := p.Src()
+			if d.dst[i] {
+				a = p.Dst()
+			}
+			if part == partNet {
+				net = a
+				continue
+			}
+			if s.header.netmask != 0 {
+				a = maskBits(a, p.V6, uint8(s.header.netmask))
+			}
+			if s.kind.bitmap && (!p.V6 && (lessAddr(a, s.header.lo) || lessAddr(s.header.hi, a)) || p.V6) {
+				return k, net, false
+			}
+			if second {
+				k.ip2 = a
+			} else {
+				k.ip = a
+			}
+			second = true
+		case partPort:
+			if k.port, k.proto, ok = portOf(p, d.dst[i]); !ok {
+				return k, net, false
+			}
+		case partNumber:
+			if k.port, k.proto, ok = portOf(p, d.dst[i]); !ok || k.proto != protoTCP && k.proto != protoUDP ||
+				k.port < s.header.loPort || k.port > s.header.hiPort {
+				return k, net, false
+			}
+			k.proto = 0
+		case partIface:
+			dev := p.In
+			if d.dst[i] {
+				dev = p.Out
+			}
+			if dev == nil {
+				return k, net, false
+			}
+			k.iface = dev.Name
+		}
+	}
+	return k, net, true
+}
+
+func lessAddr(a, b packet.Addr) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return a[i] < b[i]
+		}
+	}
+	return false
+}
+
+// portOf is the port of a packet as sets see it, with its protocol: of ICMP the type and code, of other protocols
+// without ports 0 (ip_set_getport.c).
+func portOf(p *policy.Packet, dst bool) (port uint16, proto uint8, ok bool) {
+	if p.V6 && p.ExtBad {
+		return 0, 0, false
+	}
+	switch p.Proto {
+	case protoTCP, protoUDP, protoUDPLite, protoSCTP:
+		src, to, ok := p.Ports()
+		if dst {
+			src = to
+		}
+		return src, p.Proto, ok
+	case protoICMP, protoICMPv6:
+		if t := p.L4Bytes(); len(t) >= 8 && (p.Proto == protoICMPv6) == p.V6 {
+			return uint16(t[0])<<8 | uint16(t[1]), p.Proto, true
+		}
+		return 0, 0, false
+	}
+	return 0, p.Proto, p.Proto != 0
+}
+
+// setTest is what a rule asks of a set beside membership.
+type setTest struct {
+	returnNomatch      bool
+	noUpdate, noSub    bool
+	packetsOp, bytesOp setOp
+	packets, bytes     uint64
+}
+
+// setOp compares a counter.
+type setOp uint8
+
+const (
+	opNone setOp = iota
+	opEQ
+	opNE
+	opLT
+	opGT
+)
+
+func (op setOp) holds(have, want uint64) bool {
+	switch op {
+	case opEQ:
+		return have == want
+	case opNE:
+		return have != want
+	case opLT:
+		return have < want
+	case opGT:
+		return have > want
+	}
+	return true
+}
+
+// test tells whether the packet is in the set, and gives a copy of the element that covers it. Counters are moved.
+func (s *set) test(p *policy.Packet, d *setDims, q *setTest) (e setElem, in bool) {
+	if len(s.kind.parts) == 0 {
+		return s.testList(p, d, q)
+	}
+	k, net, ok := s.keyOf(p, d)
+	if !ok {
+		return e, false
+	}
+	if !s.header.counters {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+	} else {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	hit := s.lookup(k, net, p.Now)
+	if hit == nil {
+		return e, false
+	}
+	if !s.passes(hit, p, q, !q.noUpdate) {
+		return e, false
+	}
+	if s.kind.hasNet() && q.returnNomatch {
+		return *hit, hit.nomatch
+	}
+	return *hit, !hit.nomatch
+}
+
+// passes moves the counters of an element and compares them.
+func (s *set) passes(e *setElem, p *policy.Packet, q *setTest, update bool) bool {
+	if !s.header.counters {
+		return true
+	}
+	if update {
+		e.packets++
+		e.bytes += uint64(len(p.Data))
+	}
+	return q.packetsOp.holds(e.packets, q.packets) && q.bytesOp.holds(e.bytes, q.bytes)
+}
+
+func (s *set) testList(p *policy.Packet, d *setDims, q *setTest) (setElem, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := *q
+	sub.noUpdate = q.noUpdate || q.noSub
+	for _, m := range s.list {
+		if m.dead(p.Now) {
+			continue
+		}
+		if e, in := m.member.test(p, d, &sub); in {
+			return e, s.passes(m, p, q, !q.noUpdate)
+		}
+	}
+	return setElem{}, false
+}
+
+// addPacket adds what the packet has of the set's kind; an element that is there already is only refreshed with
+// exist. It tells whether the packet is in now because of it.
+func (s *set) addPacket(p *policy.Packet, d *setDims, exist bool, timeout *int64) bool {
+	if len(s.kind.parts) == 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, m := range s.list {
+			if !m.dead(p.Now) && m.member.addPacket(p, d, exist, timeout) {
+				return true
+			}
+		}
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.elemOf(p, d)
+	if !ok {
+		return false
+	}
+	if old := s.get(e); old != nil && !old.dead(p.Now) && !exist {
+		return false
+	}
+	if s.header.hasTimeout {
+		e.expires = s.header.expiry(timeout, p.Now)
+	}
+	return s.put(e, p.Now)
+}
+
+// delPacket takes out what the packet would have added.
+func (s *set) delPacket(p *policy.Packet, d *setDims) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kind.parts) == 0 {
+		for _, m := range s.list {
+			if !m.dead(p.Now) && m.member.delPacket(p, d) {
+				return true
+			}
+		}
+		return false
+	}
+	e, ok := s.elemOf(p, d)
+	if !ok {
+		return false
+	}
+	old := s.get(e)
+	if old != nil {
+		s.drop(old)
+	}
+	return old != nil
+}
+
+// elemOf makes an element of a packet. Its network has the longest prefix length that the set knows, or the full one.
+func (s *set) elemOf(p *policy.Packet, d *setDims) (*setElem, bool) {
+	k, a, ok := s.keyOf(p, d)
+	if !ok || s.kind.name == "hash:ip" && isUnspecified(k.ip) {
+		return nil, false
+	}
+	e := &setElem{key: k, packets: 1, bytes: uint64(len(p.Data))} // this packet counts
+	if s.kind.hasNet() {
+		bits := addrBits(policy.FamilyOf(p.V6))
+		for n := bits; n > 0; n-- {
+			if s.bits[n] > 0 {
+				bits = n
+				break
+			}
+		}
+		e.net = prefixOf(a, bits)
+	}
+	return e, true
+}
