@@ -253,7 +253,8 @@ func (x *look) tcpIgnore(st *tcpState, s *tcpSegment, old TCPState) (TCPState, t
 		st.scale[o] = st.lastScale
 		st.lastFlags &^= tcpChallenge
 		st.flags[o] = st.lastFlags
-		st.seen[dir], st.scale[dir], st.flags[dir] = tcpSeen{}, 0, 0
+		st.seen[dir], st.scale[dir] = tcpSeen{}, 0
+		st.flags[dir] &= tcpLiberal
 		return TCPSynRecv, tcpGoOn
 	}
 	st.lastSeg, st.lastDir, st.lastSeq, st.lastEnd, st.lastWin = s.seg, dir, s.seq, s.end, s.win
@@ -275,7 +276,10 @@ func (x *look) tcpIgnore(st *tcpState, s *tcpSegment, old TCPState) (TCPState, t
 // (RFC 5961 3.2); one elsewhere in the window leaves the state, for the challenge ACK that may follow.
 func (x *look) tcpReset(st *tcpState, s *tcpSegment, old TCPState) (TCPState, tcpFate) {
 	next, status := TCPClose, x.c.Status()
-	if other := x.dir.Other(); st.flags[other]&tcpMaxAckSet != 0 {
+	if old >= TCPFinWait && old <= TCPClose {
+		return next, tcpInWindow // it is ending anyway: hosts reset such connections with numbers of all kinds
+	}
+	if other := x.dir.Other(); st.flags[other]&tcpMaxAckSet != 0 && st.lastSeg != segSYN { // a SYN that we let pass may have made maxAck stale
 		established := st.state == TCPEstablished && status&StatusAssured != 0
 		maxAck := st.seen[other].maxAck
 		switch {
@@ -290,8 +294,12 @@ func (x *look) tcpReset(st *tcpState, s *tcpSegment, old TCPState) (TCPState, tc
 		}
 		next = old
 	}
-	if (status&StatusSeenReply != 0 && st.lastSeg == segSYN || status&StatusAssured == 0 && st.lastSeg == segACK) && s.ack == st.lastEnd {
+	if st.lastDir != x.dir && s.ack == st.lastEnd &&
+		(status&StatusSeenReply != 0 && st.lastSeg == segSYN || status&StatusAssured == 0 && st.lastSeg == segACK) {
 		return next, tcpInWindow // it answers a SYN or ACK that we had let pass
+	}
+	if old == TCPSynSent && st.lastSeg == segACK && st.lastDir == Reply && s.seq == st.lastAck {
+		return next, tcpInWindow // it answers a challenge ACK
 	}
 	return next, tcpGoOn
 }
@@ -311,7 +319,7 @@ func (x *look) tcpOut(how tcpFate, s *tcpSegment, old TCPState) verdict {
 	case tcpBad:
 		word = "invalid"
 	case tcpChallengeACK:
-		v, msg = accept, "challenge-ack"
+		v, msg = accept, "challenge-ack ignored"
 	case tcpBadRST:
 		msg = "invalid rst"
 	}
@@ -323,6 +331,9 @@ func (x *look) tcpOut(how tcpFate, s *tcpSegment, old TCPState) verdict {
 	}
 	return v
 }
+
+// jiffy is the kernel's tick where its messages count in it (CONFIG_HZ=250).
+const jiffy = 4 * time.Millisecond
 
 // tcpOutOfStep notes a FIN or RST outside of the window. If both sides send such, the connection is over though we do
 // not see how: it does not get to keep its five days (nf_tcp_handle_invalid).
@@ -341,7 +352,7 @@ func (x *look) tcpOutOfStep(st *tcpState, s *tcpSegment) {
 	}
 	if x.logs(packet.ProtoTCP) {
 		x.log(packet.ProtoTCP, fmt.Sprintf("packet (index %d, dir %d) response for index %d lower timeout to %d",
-			s.seg, x.dir, st.lastSeg, timeout.Milliseconds()))
+			s.seg, x.dir, st.lastSeg, timeout/jiffy))
 	}
 	x.t.refresh(c, x.now.Add(timeout))
 }
@@ -353,10 +364,17 @@ func (t *Table) SetClosing(now packet.Time, ref *Ref) {
 	if c == nil || c.tuple[Original].Proto != packet.ProtoTCP {
 		return
 	}
+	if c.Status()&StatusConfirmed == 0 {
+		return
+	}
 	mu := t.stateLock(c)
 	mu.Lock()
+	old := c.tcp().state
 	c.tcp().state = TCPClose
 	mu.Unlock()
+	if old == TCPClose || c.Status()&StatusFixedTimeout != 0 {
+		return
+	}
 	timeouts := &t.params.Load().Timeouts
 	if e := c.extension(); e != nil && e.timeouts != nil {
 		timeouts = e.timeouts
