@@ -8,17 +8,30 @@ import (
 // lookup asks the FIB where p goes, after the addresses that no route may decide about (ip_route_input_slow; RFC 1812
 // 5.3.7), and checks that its source may come from there.
 func (w *worker) lookup(p *passage) packet.Reason {
-	src, dst := p.Src(), p.Dst()
 	if p.in == w.r.lo && p.dest.Type == fib.Local {
 		return packet.ReasonNone // looped: it was routed on its way out
 	}
-	if isMulticast(dst) {
-		return w.lookupMulticast(p, src)
-	}
-	k := fib.Key{V6: p.V6, Dst: dst, Src: src, Mark: p.Mark, IIF: p.in.Index}
+	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: p.Src(), Mark: p.Mark, IIF: p.in.Index}
 	if !p.V6 {
 		k.TOS = p.TOS() & 0x1e
-		broadcast, why := w.martian4(p.in, src, dst)
+	}
+	e := w.routes.entry(&k)
+	if e.s == w.s && e.key == k {
+		p.dest, p.out, p.redirect = e.dest, e.out, e.redirect
+		return e.why
+	}
+	why := w.ask(p, k)
+	*e = routeEntry{w.s, k, p.dest, p.out, why, p.redirect}
+	return why
+}
+
+// ask is lookup without the cache: the answer depends on the key and the snapshot alone.
+func (w *worker) ask(p *passage, k fib.Key) packet.Reason {
+	if isMulticast(k.Dst) {
+		return w.lookupMulticast(p, k.Src)
+	}
+	if !p.V6 {
+		broadcast, why := w.martian4(p.in, k.Src, k.Dst)
 		if why != packet.ReasonNone {
 			return why
 		}

@@ -16,16 +16,17 @@ const maxDepth = 8
 // worker is one run-to-completion loop. Everything in it belongs to one goroutine.
 type worker struct {
 	policy.Worker
-	r     *Router
-	s     *state           // the snapshot of the packet at hand
-	now   packet.Time      // its arrival
-	free  []*packet.Packet // buffers for packets that the router makes
-	ctx   []*passage
-	stats *stats
-	one   [1]*packet.Packet // a batch of one
-	line  []byte            // a log line in the making
-	echo  [40]byte          // options of an answer
-	cut   *frag.Cutter
+	r      *Router
+	s      *state           // the snapshot of the packet at hand
+	now    packet.Time      // its arrival
+	free   []*packet.Packet // buffers for packets that the router makes
+	ctx    []*passage
+	stats  *stats
+	one    [1]*packet.Packet // a batch of one
+	line   []byte            // a log line in the making
+	echo   [40]byte          // options of an answer
+	cut    *frag.Cutter
+	routes routeCache
 }
 
 // passage is a packet on its walk: what netfilter sees of it, and what routing decided.
