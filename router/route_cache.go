@@ -13,7 +13,7 @@ import (
 type routeCache [1 << 9]routeEntry
 
 type routeEntry struct {
-	s        *state
+	made     uint64 // state.number, so that an old snapshot is not kept alive
 	key      fib.Key
 	dest     fib.Result
 	out      *device

@@ -16,12 +16,12 @@ func (w *worker) lookup(p *passage) packet.Reason {
 		k.TOS = p.TOS() & 0x1e
 	}
 	e := w.routes.entry(&k)
-	if e.s == w.s && e.key == k {
+	if e.made == w.s.number && e.key == k {
 		p.dest, p.out, p.redirect = e.dest, e.out, e.redirect
 		return e.why
 	}
 	why := w.ask(p, k)
-	*e = routeEntry{w.s, k, p.dest, p.out, why, p.redirect}
+	*e = routeEntry{w.s.number, k, p.dest, p.out, why, p.redirect}
 	return why
 }
 

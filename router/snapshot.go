@@ -9,6 +9,8 @@ import (
 // state is what a packet sees of configuration: rules, routes and sysctls, for both families, published together. It
 // is immutable; the control plane makes a new one and swaps the pointer, so no packet meets half a change.
 type state struct {
+	number uint64 // of the snapshot, from 1
+
 	rules *policy.Ruleset
 	fib   *fib.FIB
 	sys   *sysctl.Values
@@ -32,6 +34,7 @@ func family(p *passage) policy.Family { return policy.FamilyOf(p.V6) }
 // publish makes a changed copy of the current state visible. r.mu is held.
 func (r *Router) publish(change func(*state)) {
 	next := *r.state.Load()
+	next.number++
 	change(&next)
 	r.tracking(&next)
 	r.state.Store(&next)
