@@ -2,7 +2,7 @@
 //
 // # Overview
 //
-// A Writer holds one file with one or several interfaces, raw IP (LINKTYPE_RAW), timestamps of the router's clock in
+// A Writer holds one file with one or several interfaces, raw IP, timestamps of the router's clock in
 // nanoseconds, and for each packet its direction and a comment: what became of it.
 //
 // # A worked example

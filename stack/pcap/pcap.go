@@ -25,12 +25,16 @@ type Writer struct {
 	mu    sync.Mutex
 	ng    *pcapgo.NgWriter
 	start time.Time
-	n     int
 	copy  *packet.Packet // for completing checksums
 }
 
-// linkTypeRaw is LINKTYPE_RAW, the number in files; gopacket's layers.LinkTypeRaw.
-const linkTypeRaw = layers.LinkTypeRaw
+// The link type of raw IP in files is 101, LINKTYPE_RAW. libpcap 1.10 and older refuse a second interface of it, since
+// they compare its number in the file with the number in memory, 12 (DLT_RAW), which libpcap and Wireshark understand
+// in files as well. So a file with several interfaces says 12.
+const (
+	oneRaw  = layers.LinkTypeRaw
+	manyRaw = layers.LinkType(12)
+)
 
 // New writes the head of a file. start is the date of packet.Time 0; at least one interface.
 func New(w io.Writer, start time.Time, interfaces ...Interface) (*Writer, error) {
@@ -39,8 +43,12 @@ func New(w io.Writer, start time.Time, interfaces ...Interface) (*Writer, error)
 	}
 	out := &Writer{start: start, copy: packet.New()}
 	section := pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "moat"}}
+	kind := oneRaw
+	if len(interfaces) > 1 {
+		kind = manyRaw
+	}
 	for i, f := range interfaces {
-		ng := pcapgo.NgInterface{Name: f.Name, Description: f.Description, LinkType: linkTypeRaw, TimestampResolution: 9}
+		ng := pcapgo.NgInterface{Name: f.Name, Description: f.Description, LinkType: kind, TimestampResolution: 9}
 		var err error
 		if i == 0 {
 			out.ng, err = pcapgo.NewNgWriterInterface(w, ng, section)
@@ -50,21 +58,8 @@ func New(w io.Writer, start time.Time, interfaces ...Interface) (*Writer, error)
 		if err != nil {
 			return nil, fmt.Errorf("pcap: interface %s: %w", f.Name, err)
 		}
-		out.n++
 	}
 	return out, out.ng.Flush()
-}
-
-// AddInterface adds one more and returns its number.
-func (w *Writer) AddInterface(f Interface) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i, err := w.ng.AddInterface(pcapgo.NgInterface{Name: f.Name, Description: f.Description, LinkType: linkTypeRaw, TimestampResolution: 9})
-	if err != nil {
-		return 0, fmt.Errorf("pcap: interface %s: %w", f.Name, err)
-	}
-	w.n++
-	return i, w.ng.Flush()
 }
 
 // Write captures p at time now on the interface with this number (from 0, in the order of New), with the comments

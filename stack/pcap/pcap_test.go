@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,8 +67,35 @@ func TestCaptureReadsBack(t *testing.T) {
 		if o.Flags == nil || o.Flags.ToUint32() != want.dir || len(o.Comments) != want.comments {
 			t.Errorf("packet %d: options %+v", i, o)
 		}
-		if f, err := r.Interface(ci.InterfaceIndex); err != nil || f.Name != want.name || f.LinkType != linkTypeRaw {
+		if f, err := r.Interface(ci.InterfaceIndex); err != nil || f.Name != want.name || f.LinkType != manyRaw {
 			t.Errorf("packet %d: interface %+v, %v", i, f, err)
+		}
+	}
+}
+
+func TestTcpdumpReadsAllInterfaces(t *testing.T) {
+	t.Parallel()
+	exe, err := exec.LookPath("tcpdump")
+	if err != nil {
+		t.Skip("tcpdump is not installed")
+	}
+	p := load(t, "ip4 192.168.1.10>198.51.100.9 / udp 5000>53 len=3")
+	for _, names := range [][]Interface{{{Name: "lan"}}, {{Name: "lan"}, {Name: "wan"}, {Name: "dmz"}}} {
+		var file bytes.Buffer
+		w, err := New(&file, time.Unix(1700000000, 0), names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range names {
+			if err := w.Write(i, packet.Time(i), link.In, p, "odd"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(exe, "-n", "-r", "-")
+		cmd.Stdin = &file
+		out, err := cmd.CombinedOutput()
+		if n := strings.Count(string(out), "192.168.1.10.5000 > 198.51.100.9.53"); err != nil || n != len(names) {
+			t.Errorf("tcpdump saw %d of %d packets, %v: %s", n, len(names), err, out)
 		}
 	}
 }
