@@ -4,8 +4,8 @@ package difftest
 
 import (
 	"flag"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,22 +21,35 @@ var (
 	seed    = flag.Uint64("difftest.seed", 1, "of the random scenarios")
 	only    = flag.Int("difftest.only", -1, "this scenario of the seed alone")
 	pairs   = flag.Int("difftest.j", 8, "how many at a time")
-	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: moat replay --lockstep, built here)")
+	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: the router of this tree)")
 	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
 	failMax = flag.Int("difftest.failures", 10, "stop after so many failures")
 	budget  = flag.Int("difftest.shrink", 150, "scenarios to play for making one failure small; 0: do not")
 )
 
-// implementation is the command line of moat, built from this tree.
-func implementation(t *testing.T) []string {
-	if *impl != "" {
-		return strings.Fields(*impl)
+// serving makes this test binary answer lockstep requests with a moat router instead of running tests.
+const serving = "MOAT_DIFFTEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serving) != "" {
+		if err := scenario.Serve(os.Stdin, os.Stdout, scenario.NewMachine(1)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
-	bin := filepath.Join(t.TempDir(), "moat")
-	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/moat").CombinedOutput(); err != nil {
-		t.Fatalf("building moat: %v\n%s", err, out)
+	os.Exit(m.Run())
+}
+
+// moat is the router under test in a process of its own, so that a crash is a finding and not the end.
+func moat(t *testing.T) scenario.Player {
+	args := strings.Fields(*impl)
+	if *impl == "" {
+		args = []string{"env", serving + "=1", os.Args[0]}
 	}
-	return []string{bin, "replay", "--lockstep"}
+	p := scenario.NewProcess(0, args...)
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // run checks count scenarios with several pairs of players at a time.
@@ -96,13 +109,7 @@ func short(s string) string {
 }
 
 func TestDifferential(t *testing.T) {
-	kernel(t)
-	cmd := implementation(t)
-	run(t, func() scenario.Player {
-		p := scenario.NewProcess(0, cmd...)
-		t.Cleanup(func() { p.Close() })
-		return p
-	})
+	run(t, func() scenario.Player { return moat(t) })
 }
 
 // What the kernel does twice in the same way must compare equal, or masks and names are wrong.
