@@ -20,9 +20,6 @@ func (d Delta) Bytes(old, new []byte) Delta {
 	return d.add(^sum(old)).add(sum(new))
 }
 
-// Plus adds another change.
-func (d Delta) Plus(e Delta) Delta { return d.add(uint16(e)) }
-
 // Swap is the change as it counts when the bytes stand at an odd offset (RFC 1071 2.B).
 func (d Delta) Swap() Delta { return d<<8 | d>>8 }
 

@@ -56,8 +56,8 @@
 // # Invariants
 //
 // After Parse has accepted a packet no accessor and no edit reaches behind its end, whatever its transport header says
-// or lacks. An edit leaves every checksum as right or as wrong as it was; only Replace and the functions that say so make
-// one anew. A UDP checksum of 0 stays 0, and a sum that comes out as 0 is sent as 0xffff. Of a packet with a partial
+// or lacks. An edit leaves every checksum as right or as wrong as it was; only Replace, Quote.Close and
+// the functions that say so make one anew. A UDP checksum of 0 stays 0, and a sum that comes out as 0 is sent as 0xffff. Of a packet with a partial
 // checksum (NeedsCsum) only the pseudo-header sum follows edits. Bytes that a truncated quote lacks are never touched.
 //
 // # Concurrency

@@ -8,8 +8,7 @@ import (
 
 // Quote is the packet that an ICMP error carries, and the edits that are made to it. It is read as leniently as the
 // kernel does: any version and header length, truncated anywhere behind the addresses. Every edit keeps the quoted
-// checksums as right or wrong as they were and remembers its change, which Close brings into the error's own
-// checksum:
+// checksums as right or wrong as they were; Close then makes the error's own checksum:
 //
 //	if q, ok := p.Quote(); ok {
 //		q.SetSrc(public)
@@ -18,8 +17,7 @@ import (
 //	}
 type Quote struct {
 	view
-	outer []byte // the error's ICMP header, and all behind it
-	delta Delta
+	outer *Packet
 
 	FragOff int  // bytes; not 0: the quoted packet is a later fragment
 	Bad     bool // no transport header can be found: a later fragment, or an extension header chain that is cut
@@ -51,7 +49,7 @@ func (p *Packet) Quote() (q Quote, ok bool) {
 	if len(t) < 8 || p.Proto != ProtoICMP && p.Proto != ProtoICMPv6 {
 		return q, false
 	}
-	q.outer = t
+	q.outer = p
 	q.b, q.v6 = t[8:], p.V6
 	if !q.v6 {
 		if len(q.b) < header.IPv4MinimumSize {
@@ -101,10 +99,10 @@ func (q *Quote) Dst() Addr { return q.dst() }
 func (q *Quote) Ports() (src, dst uint16, ok bool) { return q.ports() }
 
 // SetSrc writes the quoted source address.
-func (q *Quote) SetSrc(a Addr) { q.delta = q.delta.Plus(q.setAddr(false, a)) }
+func (q *Quote) SetSrc(a Addr) { q.setAddr(false, a) }
 
 // SetDst writes the quoted destination address.
-func (q *Quote) SetDst(a Addr) { q.delta = q.delta.Plus(q.setAddr(true, a)) }
+func (q *Quote) SetDst(a Addr) { q.setAddr(true, a) }
 
 // SetSrcPort writes the quoted source port; false if the quote does not reach so far, or the protocol has no ports.
 //
@@ -129,9 +127,7 @@ func (q *Quote) setPort(off int, v uint16) bool {
 		return false
 	}
 	if t := q.transport(); q.proto == ProtoSCTP && len(t) >= 12 {
-		old := Delta(Sum(t[8:12])) // the complement: what goes out of the sum
 		binary.LittleEndian.PutUint32(t[8:], sctpCRC(t))
-		q.delta = q.delta.Plus(old).Plus(Delta(^Sum(t[8:12])))
 	}
 	return true
 }
@@ -140,13 +136,15 @@ func (q *Quote) setL4(off int, v uint16, can bool) bool {
 	if !can || len(q.transport()) < off+2 {
 		return false
 	}
-	q.delta = q.delta.Plus(q.set16(off, v))
+	q.set16(off, v)
 	return true
 }
 
-// Close brings all edits into the checksum of the ICMP error around the quote. It does so incrementally: an error
-// whose checksum was wrong keeps it wrong. It may be called again after further edits.
+// Close computes the checksum of the ICMP error around the quote, from the addresses that the error has now. As in
+// Linux (nf_nat_icmp_reply_translation) it is made anew: an error that came in with a wrong one, and that conntrack
+// was told to trust, leaves with a right one. It may be called again after further edits.
 func (q *Quote) Close() {
-	q.delta.Fix(q.outer[2:])
-	q.delta = 0
+	if !q.outer.partial() {
+		q.outer.PutTransportChecksum()
+	}
 }

@@ -138,7 +138,7 @@ func FuzzParse(f *testing.F) {
 		touch(p)
 		if after := Walk(p.Data); len(p.Data) == size {
 			for i := range after.Sums {
-				if after.Sums[i] != before.Sums[i] && !strings.HasPrefix(after.Sums[i].Name, "inner.") {
+				if after.Sums[i] != before.Sums[i] && !strings.Contains(after.Sums[i].Name, "inner.") && after.Sums[i].Name != "icmp" {
 					t.Errorf("%v became %v: %s", before.Sums[i], after.Sums[i], before.Text)
 				}
 			}

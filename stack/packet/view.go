@@ -30,9 +30,8 @@ func (v *view) transport() []byte {
 	return v.b[v.l4:]
 }
 
-// setAddr writes an address and brings the change into the IPv4 header checksum and into the transport checksum. It
-// returns the change of all bytes that it wrote, as the checksum of an ICMP error around them needs it.
-func (v *view) setAddr(dst bool, a Addr) Delta {
+// setAddr writes an address and brings the change into the IPv4 header checksum and into the transport checksum.
+func (v *view) setAddr(dst bool, a Addr) {
 	off, n := v.addrOff()
 	if dst {
 		off += n
@@ -40,49 +39,43 @@ func (v *view) setAddr(dst bool, a Addr) Delta {
 	field := v.b[off : off+n]
 	d := Delta(0).Bytes(field, a.Wire(v.v6))
 	copy(field, a.Wire(v.v6))
-	all := d
 	if !v.v6 {
-		all = all.Plus(v.fix(v.b[10:12], d))
+		d.Fix(v.b[10:])
 	}
-	return all.Plus(v.fixTransport(d, true))
+	v.fixTransport(d, true)
 }
 
 // set16 writes a word of the transport header, off bytes into it, and brings the change into its checksum.
-func (v *view) set16(off int, new uint16) Delta {
+func (v *view) set16(off int, new uint16) {
 	field := v.transport()[off : off+2]
 	d := Delta(0).Word(binary.BigEndian.Uint16(field), new)
 	binary.BigEndian.PutUint16(field, new)
-	return d.Plus(v.fixTransport(d, false))
-}
-
-// fix brings a change into an ordinary checksum and returns how the checksum itself has changed.
-func (v *view) fix(field []byte, d Delta) Delta {
-	old := binary.BigEndian.Uint16(field)
-	d.Fix(field)
-	return Delta(0).Word(old, binary.BigEndian.Uint16(field))
+	v.fixTransport(d, false)
 }
 
 // fixTransport brings a change of the addresses (pseudo) or of the transport header into the transport checksum,
 // if there is one and its header is there: not in later fragments, nor in quotes that are cut before it.
-func (v *view) fixTransport(d Delta, pseudo bool) Delta {
+func (v *view) fixTransport(d Delta, pseudo bool) {
 	t, p := v.transport(), l4Of(v.proto)
-	switch {
-	case !p.sum || len(t) < int(p.min) || pseudo && !p.pseudo:
-		return 0
-	case v.partial:
-		if pseudo {
-			d.FixPartial(t[p.csum:])
-		}
-		return 0
+	if !p.sum || len(t) < int(p.min) || pseudo && !p.pseudo {
+		return
 	}
 	field := t[p.csum:][:2]
-	old := binary.BigEndian.Uint16(field)
-	if v.proto == ProtoUDP {
+	switch {
+	case v.partial:
+		if pseudo {
+			d.FixPartial(field)
+		}
+	case v.proto == ProtoUDP:
 		d.FixUDP(field)
-	} else {
+	case v.proto == ProtoUDPLite: // has no "none": a 0 is changed like any other, and never sent (RFC 3828 3.1)
+		d.Fix(field)
+		if field[0]|field[1] == 0 {
+			field[0], field[1] = 0xff, 0xff
+		}
+	default:
 		d.Fix(field)
 	}
-	return Delta(0).Word(old, binary.BigEndian.Uint16(field))
 }
 
 func (v *view) src() Addr {
