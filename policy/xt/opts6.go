@@ -75,6 +75,7 @@ func (m *opts6) Match(p *policy.Packet) bool {
 	}
 	size := int(h[1])*8 + 8
 	if size > len(h) {
+		p.HotDrop = true
 		return false
 	}
 	if m.hasLen && (uint32(size) == m.len) == m.notLen {

@@ -89,6 +89,7 @@ func (m *rt) Match(p *policy.Packet) bool {
 	}
 	size := int(h[1])*8 + 8
 	if size > len(h) {
+		p.HotDrop = true
 		return false
 	}
 	h = h[:size]

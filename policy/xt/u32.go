@@ -118,6 +118,9 @@ func (s *u32Scan) test() (t u32Test, err error) {
 		if err != nil {
 			return t, err
 		}
+		if (op == "<<" || op == ">>") && n > 31 {
+			return t, s.fail("a word of 32 bits is shifted by at most 31")
+		}
 		if t.steps = append(t.steps, u32Step{op, n}); len(t.steps) >= u32Max {
 			return t, s.fail("too many operators")
 		}
@@ -165,9 +168,9 @@ func (t *u32Test) holds(b []byte) bool {
 		case "&":
 			v &= s.n
 		case "<<":
-			v <<= s.n & 31 // as the machine does
+			v <<= s.n
 		case ">>":
-			v >>= s.n & 31
+			v >>= s.n
 		case "@":
 			base += uint64(v)
 			if base+uint64(s.n)+4 > size {
