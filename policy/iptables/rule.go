@@ -139,7 +139,7 @@ func (p *parser) long(w word, not bool) *fault {
 	}
 	if !ok {
 		if p.loadImplicit(w.col) {
-			return nil // and look at the same word again
+			return p.long(w, not) // the same word again
 		}
 		hint := didYouMean(name, p.allOptions())
 		if hint == "" {

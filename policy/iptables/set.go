@@ -169,6 +169,9 @@ func (t *table) run(c *command, fam policy.Family) error {
 	case 'X':
 		return t.remove(c.chain)
 	case 'P':
+		if t.id == policy.NAT && c.arg == "DROP" { // iptables minds here, and not in a ":CHAIN POLICY" line
+			return fmt.Errorf("the nat table is not meant for filtering: its policies stay ACCEPT")
+		}
 		return t.setPolicy(c.chain, c.arg)
 	case 'F':
 		t.each(c.chain, func(ch *chain) { ch.rules = nil })
@@ -328,9 +331,6 @@ func (t *table) setPolicy(name, word string) error {
 	v := verdictNamed(word)
 	if v != policy.Accept && v != policy.Drop {
 		return fmt.Errorf("bad policy %q: a policy is ACCEPT or DROP", word)
-	}
-	if t.id == policy.NAT && v == policy.Drop {
-		return fmt.Errorf("the nat table is not meant for filtering: its policies stay ACCEPT")
 	}
 	c := t.own(name)
 	if c.policy != v {

@@ -144,10 +144,10 @@ func (t *connmarkTarget) AppendList(b []byte, numeric bool) []byte {
 		b = fmt.Appendf(b, " restore ctmask 0x%x nfmask ~0x%x", t.ctMask, t.nfMask)
 	}
 	if t.left > 0 {
-		b = fmt.Appendf(b, " << %d", t.left)
+		b = fmt.Appendf(b, " left-shift-mark %d", t.left)
 	}
 	if t.right > 0 {
-		b = fmt.Appendf(b, " >> %d", t.right)
+		b = fmt.Appendf(b, " right-shift-mark %d", t.right)
 	}
 	return b
 }

@@ -35,13 +35,9 @@ type ctBits[T any] struct {
 }
 
 type ctAddr struct {
-	text      string
-	addr      packet.Addr
-	mask      packet.Addr
-	set       bool
-	not       bool
-	family    policy.Family
-	maskAsked bool
+	text       string
+	addr, mask packet.Addr
+	set, not   bool
 }
 
 type ctSpan struct {
@@ -184,6 +180,11 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 		var err error
 		if a.addr, a.mask, err = ParsePrefix(r.Family, a.text); err != nil {
 			return nil, err
+		}
+		// It is compared under the mask and printed as it was given.
+		name, _, _ := strings.Cut(a.text, "/")
+		if whole, ok := ParseAddr(r.Family, name); ok {
+			a.addr = whole
 		}
 	}
 	switch {

@@ -192,7 +192,7 @@ func appendEvents(b []byte, bits uint32, names []string) []byte {
 
 func (t *ctTarget) AppendList(b []byte, numeric bool) []byte {
 	if t.alias {
-		return b
+		return append(b, " NOTRACK"...)
 	}
 	return t.appendWords(append(b, " CT"...), " ")
 }

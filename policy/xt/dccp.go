@@ -17,7 +17,8 @@ type dccp struct {
 	notOption         bool
 }
 
-// dccpTypes are the packet types by number; what lies behind the last that RFC 4340 knows is INVALID.
+// dccpTypes are the packet types by number; INVALID stands for all
+// numbers that RFC 4340 leaves free.
 var dccpTypes = []string{
 	"REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC", "SYNCACK", "INVALID",
 }
@@ -42,6 +43,9 @@ func (m *dccp) Option(o *Opt) (bool, error) {
 				return true, fmt.Errorf("unknown DCCP type %q: %s", name, strings.Join(dccpTypes, ", "))
 			}
 			m.types |= 1 << i
+			if i == len(dccpTypes)-1 {
+				m.types |= 0xffff << i
+			}
 		}
 		return true, nil
 	case "--dccp-option":
@@ -109,12 +113,28 @@ func (m *dccp) appendTypes(b []byte) []byte {
 	return b
 }
 
+func (m *dccp) appendTypeNumbers(b []byte) []byte {
+	sep := ""
+	for i := range 16 {
+		if m.types&(1<<i) != 0 {
+			b = fmt.Appendf(b, "%s%d", sep, i)
+			sep = ","
+		}
+	}
+	return b
+}
+
 func (m *dccp) AppendList(b []byte, numeric bool) []byte {
 	b = append(b, " dccp"...)
-	b = m.src.appendList(b, "spt")
-	b = m.dst.appendList(b, "dpt")
+	b = m.src.appendList(b, "spt", "d", numeric)
+	b = m.dst.appendList(b, "dpt", "d", numeric)
 	if m.typesSet {
-		b = m.appendTypes(append(appendNot(b, m.notType), ' '))
+		b = append(appendNot(b, m.notType), ' ')
+		if numeric {
+			b = m.appendTypeNumbers(b)
+		} else {
+			b = m.appendTypes(b)
+		}
 	}
 	if m.option != 0 {
 		b = fmt.Appendf(appendNot(b, m.notOption), " option=%d", m.option)

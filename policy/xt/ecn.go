@@ -76,13 +76,13 @@ func (m *ecnMatch) AppendSave(b []byte) []byte {
 func (m *ecnMatch) AppendList(b []byte, numeric bool) []byte {
 	b = append(b, " ECN match"...)
 	if m.ece.set {
-		b = append(appendNot(b, m.ece.not), " ECE"...)
+		b = append(appendListNot(append(b, ' '), m.ece.not), "ECE"...)
 	}
 	if m.cwr.set {
-		b = append(appendNot(b, m.cwr.not), " CWR"...)
+		b = append(appendListNot(append(b, ' '), m.cwr.not), "CWR"...)
 	}
 	if m.ect.set {
-		b = fmt.Appendf(appendNot(b, m.ect.not), " ECT=%d", m.ect.value)
+		b = fmt.Appendf(appendListNot(append(b, ' '), m.ect.not), "ECT=%d", m.ect.value)
 	}
 	return b
 }

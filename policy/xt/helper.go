@@ -50,6 +50,6 @@ func (m *helperMatch) AppendSave(b []byte) []byte {
 }
 
 func (m *helperMatch) AppendList(b []byte, numeric bool) []byte {
-	b = appendListNot(append(b, " helper match "...), m.not)
-	return append(append(append(b, '"'), m.name...), '"')
+	b = appendNot(append(b, " helper match"...), m.not)
+	return append(append(append(b, ` "`...), m.name...), '"')
 }

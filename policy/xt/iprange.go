@@ -89,17 +89,10 @@ func (r *iprangeEnds) appendTo(b []byte, fam policy.Family) []byte {
 
 func (m *iprange) AppendList(b []byte, numeric bool) []byte {
 	if m.src.set {
-		b = m.src.appendTo(appendListNot(append(b, " source IP range "...), m.src.not), m.fam)
+		b = m.src.appendTo(append(appendNot(append(b, " source IP range"...), m.src.not), ' '), m.fam)
 	}
 	if m.dst.set {
-		b = m.dst.appendTo(appendListNot(append(b, " destination IP range "...), m.dst.not), m.fam)
-	}
-	return b
-}
-
-func appendListNot(b []byte, not bool) []byte {
-	if not {
-		b = append(b, '!')
+		b = m.dst.appendTo(append(appendNot(append(b, " destination IP range"...), m.dst.not), ' '), m.fam)
 	}
 	return b
 }

@@ -54,9 +54,9 @@ func (m *markMatch) AppendSave(b []byte) []byte {
 
 func (m *markMatch) AppendList(b []byte, numeric bool) []byte {
 	b = append(append(b, ' '), m.Name()...)
-	b = append(b, " match "...)
-	if m.not {
-		b = append(b, " !"...)
+	b = append(b, " match"...)
+	if m.conn && !m.not {
+		b = append(b, ' ')
 	}
-	return appendMark(b, m.value, m.mask)
+	return appendMark(append(appendNot(b, m.not), ' '), m.value, m.mask)
 }

@@ -140,15 +140,19 @@ func (m *multiport) Match(p *policy.Packet) bool {
 
 func (m *multiport) AppendSave(b []byte) []byte {
 	b = append(append(appendNot(b, m.not), ' '), multiportOptions[m.which]...)
-	return m.appendPorts(append(b, ' '))
+	return m.appendPorts(append(b, ' '), true)
 }
 
-func (m *multiport) appendPorts(b []byte) []byte {
+func (m *multiport) appendPorts(b []byte, numeric bool) []byte {
+	proto := serviceProto(m.proto)
 	for i, q := range m.asked {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendRange(b, uint64(q.lo), uint64(q.hi))
+		b = appendPort(b, q.lo, proto, numeric)
+		if q.lo != q.hi {
+			b = appendPort(append(b, ':'), q.hi, proto, numeric)
+		}
 	}
 	return b
 }
@@ -159,5 +163,5 @@ func (m *multiport) AppendList(b []byte, numeric bool) []byte {
 	if m.not {
 		b = append(b, " !"...)
 	}
-	return m.appendPorts(b)
+	return m.appendPorts(b, numeric)
 }

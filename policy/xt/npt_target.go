@@ -110,6 +110,6 @@ func (x *nptPrefix) appendTo(b []byte) []byte {
 }
 
 func (t *npt) AppendList(b []byte, numeric bool) []byte {
-	b = t.from.appendTo(append(b, " src-pfx "...))
+	b = t.from.appendTo(append(append(append(b, ' '), t.Name()...), " src-pfx "...))
 	return t.to.appendTo(append(b, " dst-pfx "...))
 }

@@ -3,7 +3,6 @@ package xt
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/moat-router/moat/policy"
@@ -97,7 +96,7 @@ func (r *ports) appendOption(b []byte, name string) []byte {
 }
 
 // appendList prints as iptables -L: " dpt:53", " spts:1:1023", "!" behind the colon.
-func (r *ports) appendList(b []byte, name string) []byte {
+func (r *ports) appendList(b []byte, name, proto string, numeric bool) []byte {
 	if r.all() && !r.not {
 		return b
 	}
@@ -105,14 +104,10 @@ func (r *ports) appendList(b []byte, name string) []byte {
 	if r.lo != r.hi {
 		b = append(b, 's')
 	}
-	b = append(b, ':')
-	if r.not {
-		b = append(b, '!')
-	}
-	b = strconv.AppendUint(b, uint64(r.lo), 10)
+	b = appendListNot(append(b, ':'), r.not)
+	b = appendPort(b, r.lo, proto, numeric)
 	if r.lo != r.hi {
-		b = append(b, ':')
-		b = strconv.AppendUint(b, uint64(r.hi), 10)
+		b = appendPort(append(b, ':'), r.hi, proto, numeric)
 	}
 	return b
 }

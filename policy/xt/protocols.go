@@ -71,18 +71,31 @@ func ProtocolNames() []string {
 	return names
 }
 
-// service is one port that a name of /etc/services stands for, and its protocols.
+// service is a name for one port, and the protocols that know it.
 type service struct {
+	name   string
 	port   uint16
 	protos string
 }
 
 // servicePort looks a name up. proto is "t" for TCP, "u" for UDP, "s" for SCTP, "d" for DCCP, "" for any of them.
 func servicePort(name, proto string) (uint16, bool) {
-	for _, s := range services[name] {
-		if strings.Contains(s.protos, proto) {
+	for _, s := range services {
+		if s.name == name && strings.Contains(s.protos, proto) {
 			return s.port, true
 		}
 	}
 	return 0, false
+}
+
+// appendPort prints a port for a listing: by name, if it has one and numeric is false.
+func appendPort(b []byte, port uint16, proto string, numeric bool) []byte {
+	if !numeric {
+		for _, s := range services {
+			if s.port == port && strings.Contains(s.protos, proto) {
+				return append(b, s.name...)
+			}
+		}
+	}
+	return strconv.AppendUint(b, uint64(port), 10)
 }

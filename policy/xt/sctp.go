@@ -188,12 +188,13 @@ func (m *sctp) AppendSave(b []byte) []byte {
 	}
 	if m.how != 0 {
 		b = append(append(appendNot(b, m.notChunks), " --chunk-types "...), sctpHows[m.how]...)
-		b = m.appendChunks(append(b, ' '))
+		b = m.appendChunks(append(b, ' '), false)
 	}
 	return b
 }
 
-func (m *sctp) appendChunks(b []byte) []byte {
+// appendChunks prints the list by the names of the types, or by their numbers.
+func (m *sctp) appendChunks(b []byte, numeric bool) []byte {
 	if m.word != "" {
 		return append(b, m.word...)
 	}
@@ -204,7 +205,12 @@ func (m *sctp) appendChunks(b []byte) []byte {
 		}
 		i := slices.IndexFunc(sctpChunks, func(c sctpChunk) bool { return int(c.typ) == typ })
 		c := sctpChunks[i]
-		b = append(append(b, sep...), c.name...)
+		b = append(b, sep...)
+		if numeric {
+			b = fmt.Appendf(b, "0x%04X", typ)
+		} else {
+			b = append(b, c.name...)
+		}
 		sep = ","
 		for _, f := range m.flags {
 			if f.chunk == c.typ {
@@ -234,12 +240,12 @@ func (f sctpFlags) letters(bits string) (s []byte) {
 
 func (m *sctp) AppendList(b []byte, numeric bool) []byte {
 	b = append(b, " sctp"...)
-	b = m.src.appendList(b, "spt")
-	b = m.dst.appendList(b, "dpt")
+	b = m.src.appendList(b, "spt", "s", numeric)
+	b = m.dst.appendList(b, "dpt", "s", numeric)
 	if m.how != 0 {
 		b = append(appendNot(b, m.notChunks), ' ')
 		b = append(append(b, sctpHows[m.how]...), ' ')
-		b = m.appendChunks(b)
+		b = m.appendChunks(b, numeric)
 	}
 	return b
 }

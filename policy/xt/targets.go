@@ -23,6 +23,8 @@ var Targets = []TargetExt{
 	{Name: "NOTRACK", Families: Both, New: newNotrack},
 	{Name: "REDIRECT", Families: Both, New: newRedirect, Options: []string{"--to-ports", "--random"}},
 	{Name: "REJECT", Families: Both, New: target[rejectArgs], Options: []string{"--reject-with"}},
+	{Name: "SET", Families: Both, New: target[setTargetArgs], Options: []string{"--add-set", "--del-set", "--map-set",
+		"--exist", "--timeout", "--map-mark", "--map-prio", "--map-queue"}},
 	{Name: "SNAT", Families: Both, New: newSNAT, Options: []string{"--to-source", "--random", "--random-fully", "--persistent"}},
 	{Name: "SNPT", Families: OnlyV6, New: newSNPT, Options: []string{"--src-pfx", "--dst-pfx"}},
 	{Name: "TCPMSS", Families: Both, New: target[tcpmssArgs], Options: []string{"--set-mss", "--clamp-mss-to-pmtu"}},

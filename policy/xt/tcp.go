@@ -166,8 +166,8 @@ func appendTCPFlags(b []byte, bits uint8) []byte {
 
 func (m *tcp) AppendList(b []byte, numeric bool) []byte {
 	b = append(b, " tcp"...)
-	b = m.src.appendList(b, "spt")
-	b = m.dst.appendList(b, "dpt")
+	b = m.src.appendList(b, "spt", "t", numeric)
+	b = m.dst.appendList(b, "dpt", "t", numeric)
 	if m.option != 0 {
 		not := ""
 		if m.notOption {

@@ -49,5 +49,5 @@ func (m *udp) AppendSave(b []byte) []byte {
 
 func (m *udp) AppendList(b []byte, numeric bool) []byte {
 	b = append(append(b, ' '), m.Name()...)
-	return m.dst.appendList(m.src.appendList(b, "spt"), "dpt")
+	return m.dst.appendList(m.src.appendList(b, "spt", "u", numeric), "dpt", "u", numeric)
 }

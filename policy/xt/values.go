@@ -133,6 +133,14 @@ func appendNot(b []byte, not bool) []byte {
 	return b
 }
 
+// appendListNot puts the "!" of a listing right in front of what follows.
+func appendListNot(b []byte, not bool) []byte {
+	if not {
+		b = append(b, '!')
+	}
+	return b
+}
+
 // AppendQuoted appends a word as iptables-save writes it (xtables_save_string): bare if it is made of letters,
 // digits, "_" and "-" only, else in double quotes with backslashes before '"', "'" and '\'.
 func AppendQuoted(b []byte, s string) []byte {
