@@ -38,6 +38,9 @@ type UsageError struct{ Text string }
 
 func (e *UsageError) Error() string { return e.Text }
 
+// ExitCode is 2.
+func (e *UsageError) ExitCode() int { return 2 }
+
 func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
 // words walks a command line in getopt's manner: "-p udp", "-pudp", "--proto udp", "--proto=udp".

@@ -44,6 +44,10 @@ const (
 	EventNew EventKind = iota
 	EventUpdate
 	EventDestroy
+
+	// An expectation comes and goes under the same names; that Expectation is set tells it apart.
+	EventExpNew     = EventNew
+	EventExpDestroy = EventDestroy
 )
 
 func (k EventKind) String() string { return [...]string{"NEW", "UPDATE", "DESTROY"}[k] }

@@ -1,0 +1,25 @@
+package scenario
+
+import (
+	"testing"
+)
+
+// Everything that kernel 6.18 was seen to do, byte for byte: packets, connections, timers, expectations, events, log
+// lines and counters.
+func TestKernelScenarios(t *testing.T) {
+	t.Parallel()
+	for _, s := range load(t) {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			m := NewMachine(1)
+			defer m.Close()
+			run, err := Play(m, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range Compare(s, run, 0) {
+				t.Error(d)
+			}
+		})
+	}
+}
