@@ -67,14 +67,13 @@ func (t *ecnTarget) Exec(p *policy.Packet) policy.Verdict {
 	if !t.remove && !t.hasECE && !t.hasCWR || p.Proto != protoTCP {
 		return policy.Continue
 	}
-	tcp := p.L4Bytes()
-	if len(tcp) < 20 {
-		// The kernel does not look at the offset of fragments here; there is no header to change in those either.
-		if p.FragOff != 0 {
-			return policy.Continue
-		}
+	if len(p.Data) < p.L4+20 {
 		return policy.Drop
 	}
+	if p.FragOff != 0 {
+		return policy.Continue // deviates: the kernel takes the payload of a later fragment for a header and edits it
+	}
+	tcp := p.Data[p.L4:]
 	const ece, cwr = 0x40, 0x80
 	old := binary.BigEndian.Uint16(tcp[12:])
 	w := old

@@ -49,6 +49,9 @@ func (a *tcpmssArgs) Done(r *RuleInfo) (policy.Target, error) {
 		return nil, fmt.Errorf("TCPMSS needs -p tcp with a match for SYN, such as --syn")
 	}
 	t := a.t
+	if most := 65535 - 20*(1+int(r.Family)); int(t.mss) > most {
+		return nil, fmt.Errorf("--set-mss is at most %d here", most)
+	}
 	return &t, nil
 }
 
