@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/iptables"
@@ -40,12 +41,11 @@ func (r *Router) SaveRules(f policy.Family, table string, counters bool) (string
 	if table == "" {
 		return string(iptables.Save(rules, f, counters)), nil
 	}
-	for id := range policy.NumTables {
-		if id.String() == table {
-			return string(iptables.SaveTable(rules, f, id, counters)), nil
-		}
+	id, err := tableByName(table)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("there is no table %q: raw, mangle, nat, filter and security are those that exist", table)
+	return string(iptables.SaveTable(rules, f, id, counters)), nil
 }
 
 // EditRules runs an iptables command line (without "iptables") and returns what it prints.
@@ -55,6 +55,12 @@ func (r *Router) EditRules(f policy.Family, args []string) (string, error) {
 	set := r.sets[f]
 	if set == nil {
 		set = iptables.NewSet(f)
+	}
+	if l, ok, err := parseListing(args); ok || err != nil {
+		if err != nil {
+			return "", err
+		}
+		return l.print(r.state.Load().rules, f)
 	}
 	next, err := set.Apply(args, iptables.Options{Shared: r.shared})
 	if err != nil {
@@ -67,7 +73,11 @@ func (r *Router) EditRules(f policy.Family, args []string) (string, error) {
 
 // Show answers in iproute2's words: "route show", "route get 192.0.2.1", "rule show", "addr show".
 func (r *Router) Show(words string) (string, error) {
-	return "", fmt.Errorf("%q is not a question that is answered here", words)
+	lines, err := r.state.Load().fib.Query(words)
+	if err != nil || len(lines) == 0 {
+		return "", err
+	}
+	return strings.Join(lines, "\n") + "\n", nil
 }
 
 // LinkStats is an interface and its counters.
