@@ -9,11 +9,13 @@ type ParamProblem struct {
 	Ptr  uint32 // offset of the mistake in the datagram
 }
 
-// The options that Linux knows hop by hop (RFC 8200 4.2, RFC 2711, RFC 2675).
+// The options that Linux knows hop by hop (RFC 8200 4.2, RFC 2711, RFC 5570, RFC 9486, RFC 2675).
 const (
 	tlvPad1        = 0
 	tlvPadN        = 1
 	tlvRouterAlert = 5
+	tlvCALIPSO     = 7
+	tlvIOAM        = 0x31
 	tlvJumbo       = 0xc2
 )
 
@@ -75,6 +77,12 @@ func (p *Packet) checkOptions(at, most int, hopByHop bool) (alert bool, problem 
 				return alert, problem, ReasonIPv6ExtHeader
 			}
 			alert = true
+		case hopByHop && kind == tlvCALIPSO: // no domain of interpretation is known here
+			return alert, problem, ReasonIPv6ExtHeader
+		case hopByHop && kind == tlvIOAM: // off by default: ignored, if it is aligned
+			if off&3 != 0 {
+				return alert, problem, ReasonIPv6ExtHeader
+			}
 		case hopByHop && kind == tlvJumbo:
 			if problem, why = p.jumbo(off, n); why != ReasonNone {
 				return alert, problem, why
