@@ -355,6 +355,60 @@ func TestStraySegmentToListenerIsReset(t *testing.T) {
 	}
 }
 
+// A SYN over IPv6 and the answer of kernel 6.18, but for what it chose: sequence number, timestamp and checksum.
+func TestSynAckOverIPv6(t *testing.T) {
+	t.Parallel()
+	s, out := router(t, 1500)
+	if err := s.AddAddress(1, cidr("fd00:1::1/64")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Serve(Silent, "tcp", ap("[::]:81")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := packet.Build("ip6 fd00:1::10>fd00:1::1 / tcp 5007>81 S seq=100 mss=1440 sackok ts=1:0 ws=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := packet.New()
+	p.Load(b)
+	if p.Parse() != packet.ReasonNone || !s.HasSocket(p) || !s.Deliver(p, 1) {
+		t.Fatal("not delivered")
+	}
+	s.Settle()
+	want := "6000000000280640fd000001000000000000000000000001fd0000010000000000000000000000100051138f" +
+		"********" + "00000065a012fb04" + "****" + "0000020405a00402080a" + "********" + "000000010103030a"
+	if len(*out) != 1 || len((*out)[0])*2 != len(want) {
+		t.Fatalf("answers %x", *out)
+	}
+	got := []byte(hex.EncodeToString((*out)[0]))
+	for i := range want {
+		if want[i] == '*' {
+			got[i] = '*'
+		}
+	}
+	if string(got) != want {
+		t.Errorf("answer %s, want %s", got, want)
+	}
+}
+
+func TestTakenPortIsRefused(t *testing.T) {
+	t.Parallel()
+	s, _ := router(t, 1500)
+	for _, network := range []string{"tcp", "udp"} {
+		if _, err := s.Serve(Silent, network, ap("192.168.1.1:80")); err != nil {
+			t.Fatal(err)
+		}
+		for _, again := range []string{"192.168.1.1:80", "[::]:80"} {
+			if _, err := s.Serve(Silent, network, ap(again)); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%s %s again: %v, want EADDRINUSE", network, again, err)
+			}
+		}
+		if _, err := s.Serve(Silent, network, ap("192.168.9.9:81")); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("%s on a foreign address: %v, want EADDRNOTAVAIL", network, err)
+		}
+	}
+}
+
 func TestOnlySocketsAreFound(t *testing.T) {
 	t.Parallel()
 	s, out := router(t, 1500, 1500)

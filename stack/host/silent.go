@@ -13,10 +13,17 @@ import (
 //
 //   - a SYN that comes again before the handshake is complete gets the same SYN/ACK again (gVisor: an ACK);
 //   - SYN with FIN is ignored;
+//   - a SYN that offers ECN is accepted so, for tcp_ecn is 2 (RFC 3168 6.1.1; no data will ever follow);
 //   - since nobody reads, the right edge of the window stays where the SYN/ACK put it.
 //
 // Measured on kernel 6.18 with a backlog of 8.
 const silentBacklog = 8
+
+// The flags of RFC 3168.
+const (
+	tcpECE = 0x40
+	tcpCWR = 0x80
+)
 
 // maxGreetings bounds the memory of silent listeners; the oldest conversations lose their looks first.
 const maxGreetings = 1024
@@ -26,6 +33,7 @@ type silent struct {
 	ports  map[uint16]int // listeners by local port
 	greets map[flow]*greeting
 	order  []flow
+	ecn    map[flow]bool // a SYN with ECE and CWR has come and is not answered yet
 }
 
 // flow names a conversation from the listener's side.
@@ -47,7 +55,7 @@ func (s *silent) open(port uint16) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ports == nil {
-		s.ports, s.greets = map[uint16]int{}, map[flow]*greeting{}
+		s.ports, s.greets, s.ecn = map[uint16]int{}, map[flow]*greeting{}, map[flow]bool{}
 	}
 	s.ports[port]++
 	var once sync.Once
@@ -77,9 +85,13 @@ func (s *silent) arrives(p *packet.Packet, waiting func() bool) (again []byte, t
 	if t.Flags()&(header.TCPFlagSyn|header.TCPFlagAck|header.TCPFlagRst) != header.TCPFlagSyn {
 		return nil, false
 	}
-	g := s.greets[flow{p.Dst(), p.Src(), t.DestinationPort(), t.SourcePort()}]
+	k := flow{p.Dst(), p.Src(), t.DestinationPort(), t.SourcePort()}
+	g := s.greets[k]
 	if g != nil && t.SequenceNumber() == g.irs && waiting() {
 		return g.synAck, true
+	}
+	if f := t.Flags(); f&tcpECE != 0 && f&tcpCWR != 0 && p.TOS()&3 == 0 && len(s.ecn) < maxGreetings {
+		s.ecn[k] = true
 	}
 	return nil, g == nil && t.Flags()&header.TCPFlagFin != 0
 }
@@ -118,6 +130,13 @@ func (s *silent) leaves(b []byte) {
 }
 
 func (s *silent) greet(k flow, b []byte, t header.TCP) {
+	if s.ecn[k] {
+		delete(s.ecn, k)
+		old := t[header.TCPDataOffset : header.TCPDataOffset+2]
+		was := uint16(old[0])<<8 | uint16(old[1])
+		old[1] |= tcpECE
+		packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], was, was|tcpECE)
+	}
 	o := header.ParseSynOptions(t.Options(), true)
 	g := &greeting{synAck: append([]byte(nil), b...), irs: t.AckNumber() - 1, window: uint32(t.WindowSize())}
 	if o.WS > 0 {

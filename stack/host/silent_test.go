@@ -44,6 +44,9 @@ var conversations = map[string]string{
 		A seq=101 ack=$1         =>
 		R seq=101                =>
 		A seq=101 ack=$1         => R seq=$1 ack=0 win=0 len=0`,
+	"SYN that offers ECN": `
+		SEC seq=100 mss=1460     => SAE seq=$0 ack=101 win=64240 opts=020405b4 len=0
+		SEC seq=100 mss=1460     => SAE seq=$0 ack=101 win=64240 opts=020405b4 len=0`,
 	"SYN with data":      `S seq=100 mss=1460 len=10 => SA seq=$0 ack=101 win=64240 opts=020405b4 len=0`,
 	"MSS of 0":           `S seq=100 mss=0           => SA seq=$0 ack=101 win=64240 opts=020405b4 len=0`,
 	"window scale of 15": `S seq=100 ws=15           => SA seq=$0 ack=101 win=64240 opts=020405b40103030a len=0`,
