@@ -51,9 +51,9 @@ func (r *Result) String() string {
 // reruns is how many more times the reference plays what ours plays differently, to see whether it agrees with itself.
 const reruns = 3
 
-// Check generates scenario n of a seed on the reference and plays it on ours.
-func Check(ref, ours scenario.Player, seed uint64, n int) *Result {
-	s, run, err := Generate(ref, seed, n)
+// Check generates scenario n of a source on the reference and plays it on ours.
+func Check(ref, ours scenario.Player, src Source, n int) *Result {
+	s, run, err := src.Generate(ref, n)
 	r := &Result{N: n, Scenario: s}
 	if err != nil {
 		r.Skipped = "the reference: " + err.Error()

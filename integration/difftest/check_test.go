@@ -48,11 +48,11 @@ func loses(word string) func([]byte) []byte {
 func TestSameSeedGivesTheSameScenario(t *testing.T) {
 	t.Parallel()
 	for n := range 50 {
-		a, _, err := Generate(&wire{}, 9, n)
+		a, _, err := Source{Seed: 9}.Generate(&wire{}, n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, _, _ := Generate(&wire{}, 9, n)
+		b, _, _ := Source{Seed: 9}.Generate(&wire{}, n)
 		if len(a.Steps) != len(b.Steps) || a.Rules != b.Rules {
 			t.Fatalf("scenario %d differs", n)
 		}
@@ -67,7 +67,7 @@ func TestSameSeedGivesTheSameScenario(t *testing.T) {
 func TestEqualPlayersAgree(t *testing.T) {
 	t.Parallel()
 	for n := range 50 {
-		if r := Check(&wire{}, &wire{}, 4, n); r.Failed() || r.Skipped != "" {
+		if r := Check(&wire{}, &wire{}, Source{Seed: 4}, n); r.Failed() || r.Skipped != "" {
 			t.Errorf("%s%v", r.Skipped, r)
 		}
 	}
@@ -78,7 +78,7 @@ func TestAFaultIsFoundAndMadeSmall(t *testing.T) {
 	found := 0
 	for n := range 30 {
 		ours := &wire{fault: loses("udp")}
-		r := Check(&wire{}, ours, 4, n)
+		r := Check(&wire{}, ours, Source{Seed: 4}, n)
 		if !r.Failed() {
 			continue
 		}
@@ -97,7 +97,7 @@ func TestShrinkingKeepsToItsBudget(t *testing.T) {
 	t.Parallel()
 	for n := range 10 {
 		ours := &wire{fault: loses("udp")}
-		r := Check(&wire{}, ours, 4, n)
+		r := Check(&wire{}, ours, Source{Seed: 4}, n)
 		if !r.Failed() {
 			continue
 		}
@@ -129,7 +129,7 @@ func TestWhatTheReferenceDoesNotRepeatDoesNotCount(t *testing.T) {
 	for n := range 30 {
 		ours := &wire{fault: counter()}
 		ours.fault(packet.MustBuild("ip4 10.0.0.1>10.0.0.2 / udp 1>2"))
-		if r := Check(ref, ours, 6, n); r.Failed() {
+		if r := Check(ref, ours, Source{Seed: 6}, n); r.Failed() {
 			t.Errorf("%v", r)
 		}
 	}

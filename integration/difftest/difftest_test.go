@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ var (
 	count   = flag.Int("difftest.n", 40, "how many random scenarios")
 	seed    = flag.Uint64("difftest.seed", 1, "of the random scenarios")
 	only    = flag.Int("difftest.only", -1, "this scenario of the seed alone")
+	avoid   = flag.String("difftest.avoid", "", "leave out rules and packets that match this expression")
 	pairs   = flag.Int("difftest.j", 8, "how many at a time")
 	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: the router of this tree)")
 	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
@@ -54,6 +56,10 @@ func moat(t *testing.T) scenario.Player {
 
 // run checks count scenarios with several pairs of players at a time.
 func run(t *testing.T, second func() scenario.Player) {
+	src := Source{Seed: *seed}
+	if *avoid != "" {
+		src.Avoid = regexp.MustCompile(*avoid)
+	}
 	first, n := 0, *count
 	if *only >= 0 {
 		first, n = *only, 1
@@ -71,7 +77,7 @@ func run(t *testing.T, second func() scenario.Player) {
 				if i >= n || int(failed.Load()) >= *failMax {
 					return
 				}
-				r := Check(ref, ours, *seed, first+i)
+				r := Check(ref, ours, src, first+i)
 				switch {
 				case r.Skipped != "":
 					skipped.Add(1)

@@ -104,7 +104,9 @@ func (g *gen) rule(b *strings.Builder, c *chain) {
 		}
 	}
 	words = append(words, g.target(c, proto))
-	fmt.Fprintln(b, strings.Join(words, " "))
+	if rule := strings.Join(words, " "); !g.avoids(rule) {
+		fmt.Fprintln(b, rule)
+	}
 }
 
 func (g *gen) not(s string) string {
