@@ -74,30 +74,35 @@ func (x *look) related(ref *Ref, src, dst packet.Addr, proto uint8, l4 []byte) b
 	return true
 }
 
-// redirect6 is a neighbour discovery redirect: it quotes a packet in its redirected header option (RFC 4861 4.6.3).
+// redirect6 is a neighbour discovery redirect: it quotes a packet in its redirected header option (RFC 4861 4.6.3). As
+// in Linux only the first option is looked at, and the length that it gives itself is not.
 func (x *look) redirect6(ref *Ref) bool {
-	b := x.p.Data
-	linkLocal := b[8] == 0xfe && b[9]&0xc0 == 0x80
-	if x.l4[1] != 0 || !linkLocal || x.p.TTL() != 255 || len(x.l4) < 40 {
+	src := x.p.Src()
+	if src[0] != 0xfe || src[1]&0xc0 != 0x80 || x.p.TTL() != 255 {
+		return x.bad("invalid saddr or hoplimit for redirect")
+	}
+	const fixed = 40 // the message without options
+	if len(x.l4) < fixed {
+		return x.bad("short redirect")
+	}
+	if x.l4[1] != 0 {
 		return x.error()
 	}
-	opts := x.l4[40:]
-	for len(opts) >= 8 {
-		n := int(opts[1]) * 8
-		if n == 0 || n > len(opts) {
-			break
-		}
-		if opts[0] == 4 {
-			if q := opts[8:]; len(q) >= 40 {
-				inner := packet.Packet{}
-				inner.Data, inner.V6, inner.Proto, inner.L4 = q, true, q[6], 40
-				return x.related(ref, inner.Src(), inner.Dst(), inner.Proto, inner.L4Bytes())
-			}
-			break
-		}
-		opts = opts[n:]
+	opts := x.l4[fixed:]
+	if len(opts) < 2 || opts[1] == 0 {
+		return x.bad("redirect without options")
 	}
-	return x.error()
+	if opts[0] != 4 {
+		return x.error()
+	}
+	// The option's eight bytes stand in front of the quoted packet like the header of an error.
+	inner := *x.p
+	inner.L4 += fixed
+	q, ok := inner.Quote()
+	if !ok || q.Bad {
+		return x.error()
+	}
+	return x.related(ref, q.Src(), q.Dst(), q.Proto(), q.L4Bytes())
 }
 
 // error counts an ICMP message that conntrack takes for INVALID.
@@ -123,9 +128,6 @@ func (x *look) trackICMP() verdict {
 	case x.p.V6 && (typ == 128 || typ == 139):
 		timeout = x.timeouts().ICMPv6
 	default:
-		if x.logs(x.p.Proto) {
-			x.log(x.p.Proto, fmt.Sprintf("invalid new with type %d", typ))
-		}
 		return invalid
 	}
 	x.refresh(timeout)

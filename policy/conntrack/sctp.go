@@ -215,7 +215,7 @@ func (x *look) sctpSeen() (seen uint16, ok bool) {
 		}
 		if n > 0 && (alone == 1 || typ == chunkCookieAck || typ == chunkCookieEcho) || be16(b[2:]) == 0 {
 			if x.logs(packet.ProtoSCTP) {
-				x.log(packet.ProtoSCTP, fmt.Sprintf("do_basic_checks failed. chunk num %d, type %d, len %d flag %d\n",
+				x.log(packet.ProtoSCTP, fmt.Sprintf("do_basic_checks failed. chunk num %d, type %d, len %d flag %d\\x0a", // as the kernel's log shows its newline
 					n, typ, uint16(b[3])<<8|uint16(b[2]), alone))
 			}
 			return seen, false

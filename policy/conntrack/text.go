@@ -22,7 +22,7 @@ func (c *Conn) StateName() string {
 	return ""
 }
 
-// ProtoName is how conntrack names a protocol that it has a tracker for; "unknown" for all others.
+// ProtoName is how conntrack names a protocol that it has a tracker for; "unknown" for all others (since 6.17 also DCCP).
 func ProtoName(proto uint8) string {
 	switch proto {
 	case packet.ProtoICMP:
@@ -31,8 +31,6 @@ func ProtoName(proto uint8) string {
 		return "tcp"
 	case packet.ProtoUDP:
 		return "udp"
-	case packet.ProtoDCCP:
-		return "dccp"
 	case packet.ProtoGRE:
 		return "gre"
 	case packet.ProtoSCTP:
@@ -139,7 +137,7 @@ func (k *Tuple) appendPorts(b []byte) []byte {
 		b = number(append(b, "type="...), int64(k.DstPort>>8))
 		b = number(append(b, " code="...), int64(k.DstPort&0xff))
 		b = number(append(b, " id="...), int64(k.SrcPort))
-	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoSCTP, packet.ProtoDCCP:
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoSCTP:
 		b = number(append(b, "sport="...), int64(k.SrcPort))
 		b = number(append(b, " dport="...), int64(k.DstPort))
 	case packet.ProtoGRE:

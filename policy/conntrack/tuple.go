@@ -17,10 +17,10 @@ func (d Dir) Other() Dir { return d ^ 1 }
 // Tuple identifies one direction of a connection, as nf_conntrack_tuple does. It is comparable, has no pointers and
 // its zero value is no tuple. What SrcPort and DstPort hold depends on the protocol:
 //
-//	TCP, UDP, UDP-Lite, SCTP, DCCP  source and destination port
-//	ICMP, ICMPv6                    SrcPort the id; DstPort type<<8 | code
-//	GRE (version 1)                 SrcPort and DstPort the call keys
-//	anything else                   0
+//	TCP, UDP, UDP-Lite, SCTP  source and destination port
+//	ICMP, ICMPv6              SrcPort the id; DstPort type<<8 | code
+//	GRE (version 1)           SrcPort and DstPort the call keys
+//	anything else             0
 type Tuple struct {
 	Src, Dst         packet.Addr
 	SrcPort, DstPort uint16
