@@ -16,7 +16,7 @@ import (
 )
 
 // fixture is what Linux 6.18 did with some rules: for each packet, which of them matched. The rules stood one after
-// the other in one chain at PREROUTING, each with a LOG target, so every packet met all of them in order until
+// the other in one chain at PREROUTING, each with a LOG target if it has none of its own, so every packet met all of them in order until
 // one said hotdrop.
 type fixture struct {
 	Family  string
@@ -89,16 +89,21 @@ func (f *fixture) play(t *testing.T) {
 		fam = policy.V6
 	}
 	type rule struct {
-		proto uint8
-		ms    []policy.Match
+		proto  uint8
+		ms     []policy.Match
+		target policy.Target
 	}
 	var rules []rule
 	for _, text := range f.Rules {
-		_, ms, _, err := parseRule(t, shared, fam, policy.Raw, text)
+		table := policy.Raw
+		if f.Table == "mangle" {
+			table = policy.Mangle
+		}
+		_, ms, target, err := parseRule(t, shared, fam, table, text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		r := rule{ms: ms}
+		r := rule{ms: ms, target: target}
 		if rest, ok := strings.CutPrefix(text, "-p "); ok {
 			r.proto, _ = ParseProtocol(strings.Fields(rest)[0])
 		}
@@ -118,7 +123,11 @@ func (f *fixture) play(t *testing.T) {
 			if r.proto != 0 && (p.Proto != r.proto || p.ExtBad) {
 				continue
 			}
-			if !slices.ContainsFunc(r.ms, func(m policy.Match) bool { return !m.Match(p) }) {
+			switch {
+			case slices.ContainsFunc(r.ms, func(m policy.Match) bool { return !m.Match(p) }):
+			case r.target != nil:
+				r.target.Exec(p)
+			default:
 				hits = append(hits, j)
 			}
 		}
