@@ -398,14 +398,40 @@ func TestTakenPortIsRefused(t *testing.T) {
 		if _, err := s.Serve(Silent, network, ap("192.168.1.1:80")); err != nil {
 			t.Fatal(err)
 		}
-		for _, again := range []string{"192.168.1.1:80", "[::]:80"} {
+		for _, again := range []string{"192.168.1.1:80", "0.0.0.0:80", "[::]:80"} {
 			if _, err := s.Serve(Silent, network, ap(again)); !errors.Is(err, syscall.EADDRINUSE) {
 				t.Errorf("%s %s again: %v, want EADDRINUSE", network, again, err)
 			}
 		}
+		if _, err := s.Serve(Silent, network, ap("127.0.0.1:80")); err == nil {
+			t.Errorf("%s: 127.0.0.1 is no address here", network)
+		}
 		if _, err := s.Serve(Silent, network, ap("192.168.9.9:81")); !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			t.Errorf("%s on a foreign address: %v, want EADDRNOTAVAIL", network, err)
 		}
+	}
+}
+
+func TestListenerMayComeBack(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, link.PipeOptions{})
+	for range 3 {
+		l, err := p.b.ListenTCP(ap("10.0.0.2:80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.a.DialTCP(context.Background(), netip.AddrPort{}, ap("10.0.0.2:80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Close() // the server's end keeps the port in TIME_WAIT
+		c.Close()
+		l.Close()
+		p.net.Settle()
 	}
 }
 

@@ -46,23 +46,26 @@ func (s *Stack) Serve(what Service, network string, at netip.AddrPort) (stop fun
 		return nil, err
 	}
 	srv := &server{l: s.conns, what: what, ep: ep, wq: wq, udp: network == "udp"}
+	if srv.udp {
+		srv.l.watch(wq, srv.run)
+		return ep.Close, nil
+	}
 	queue := backlog
 	if what == Silent {
 		queue = silentBacklog
 	}
-	if !srv.udp {
-		if e := ep.Listen(queue); e != nil {
-			ep.Close()
-			return nil, opError("listen", network, at, e)
-		}
+	release, err := s.listen(ep, at, queue)
+	if err != nil {
+		ep.Close()
+		return nil, err
 	}
-	if what == Silent && !srv.udp {
+	if what == Silent {
 		local, _ := ep.GetLocalAddress()
-		quiet := s.silent.open(local.Port)
-		return func() { quiet(); ep.Close() }, nil
+		forget := s.silent.open(local.Port)
+		return func() { forget(); release(); ep.Close() }, nil
 	}
 	srv.l.watch(wq, srv.run)
-	return ep.Close, nil
+	return func() { release(); ep.Close() }, nil
 }
 
 // loop runs services: sockets announce that they are ready, and one goroutine (live) or Settle (virtual time) calls

@@ -22,15 +22,16 @@ func (s *Stack) ListenTCP(at netip.AddrPort) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e := ep.Listen(backlog); e != nil {
+	release, err := s.listen(ep, at, backlog)
+	if err != nil {
 		ep.Close()
-		return nil, opError("listen", "tcp", at, e)
+		return nil, err
 	}
-	l := gonet.NewTCPListener(s.ns, wq, ep)
+	l := &tcpListener{gonet.NewTCPListener(s.ns, wq, ep), release}
 	if s.cfg.Clock == nil {
 		return l, nil
 	}
-	return &virtualListener{TCPListener: l, v: virtual{s: s, ep: ep}}, nil
+	return &virtualListener{tcpListener: l, v: virtual{s: s, ep: ep}}, nil
 }
 
 // ListenUDP binds a UDP socket, as ListenTCP does.

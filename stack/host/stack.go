@@ -2,12 +2,14 @@ package host
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"sort"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -52,7 +54,8 @@ type Stack struct {
 	links map[int]*linkState
 	conns *loop // built-in services
 
-	silent silent
+	silent    silent
+	listening listeners
 
 	busy    atomic.Bool // something may be going on inside: Settle has to look
 	done    chan struct{}
@@ -87,6 +90,8 @@ func New(c Config) *Stack {
 	if c.Clock != nil {
 		o.Clock = c.Clock
 	}
+	// gVisor logs what happens to ordinary packets to stderr, for the whole process: counters tell it better.
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
 	s.ns = stack.New(o)
 	s.conns = &loop{live: c.Clock == nil}
 	s.tune()

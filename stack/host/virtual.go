@@ -91,7 +91,7 @@ func (v *virtual) opError(op, network string, err error) error {
 }
 
 type virtualListener struct {
-	*gonet.TCPListener
+	*tcpListener
 	v virtual
 }
 
@@ -113,7 +113,7 @@ func (l *virtualListener) SetDeadline(t time.Time) error {
 
 func (l *virtualListener) Close() error {
 	l.v.close()
-	return l.TCPListener.Close()
+	return l.tcpListener.Close()
 }
 
 type virtualTCP struct {
