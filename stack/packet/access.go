@@ -81,9 +81,10 @@ func (p *Packet) Options() []byte {
 func (p *Packet) IsFragment() bool { return p.MF || p.FragOff != 0 }
 
 // HasL4 tells whether conntrack can find a transport protocol (nf_conntrack's get_l4proto): not in later fragments, not
-// behind a broken chain, not for "no next header". How much of its header is there is another question: L4Len.
+// behind a broken chain, not for "no next header". How much of its header is there is another question: L4Len. An IPv6
+// extension header may even reach behind the end of the packet; a protocol without ports is tracked all the same.
 func (p *Packet) HasL4() bool {
-	return p.FragOff == 0 && !p.ExtBad && p.L4 <= len(p.Data) && !(p.V6 && p.Proto == ProtoNone)
+	return p.FragOff == 0 && !p.ExtBad && !(p.V6 && p.Proto == ProtoNone)
 }
 
 // L4Bytes is the transport header and payload; nil for later fragments and behind a broken chain.

@@ -70,7 +70,7 @@ func TestParseFindsTheTransportHeader(t *testing.T) {
 		"ip6 fd00::1>fd00::2":                                                                           {proto: 59, l4: 40},
 		"ip6 fd00::1>fd00::2 nh=60":                                                                     {proto: 60, l4: 40, bad: true},
 		"ip6 fd00::1>fd00::2 nh=44 / raw 1100":                                                          {proto: 44, l4: 40, bad: true},
-		"ip6 fd00::1>fd00::2 nh=60 / raw 11ff":                                                          {proto: 17, l4: 40 + 2048},
+		"ip6 fd00::1>fd00::2 nh=60 / raw 11ff":                                                          {proto: 17, l4: 40 + 2048, has: true},
 	} {
 		p := parsed(t, text)
 		got := found{p.Proto, p.L4, p.FragOff, p.MF, p.FragHdr, p.ExtBad, p.HasL4()}
