@@ -1,6 +1,7 @@
 package xt
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -41,7 +42,9 @@ func parseRule(t *testing.T, s *Shared, fam policy.Family, table policy.TableID,
 			head.Proto, _ = ParseProtocol(words[i])
 			head.ProtoSet, head.NotProto = true, not
 		case w == "-m":
-			finish()
+			if finish(); err != nil {
+				continue
+			}
 			i++
 			name = words[i]
 			ext, e := FindMatch(fam, name)
@@ -49,7 +52,9 @@ func parseRule(t *testing.T, s *Shared, fam policy.Family, table policy.TableID,
 				m = ext.New()
 			}
 		case w == "-j":
-			finish()
+			if finish(); err != nil {
+				continue
+			}
 			i++
 			name = words[i]
 			ext, e := FindTarget(fam, name)
@@ -109,4 +114,43 @@ func splitLine(s string) (words []string) {
 		words = append(words, string(w))
 	}
 	return words
+}
+
+// TestNormalFormIsIptables holds parsers and printers against what iptables made of the same words.
+func TestNormalFormIsIptables(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/normal-form.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fam, table := policy.V4, policy.Filter
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if head, ok := strings.CutPrefix(line, "== "); ok {
+			fam, table = policy.V4, policy.Filter
+			if strings.HasPrefix(head, "v6") {
+				fam = policy.V6
+			}
+			if strings.HasSuffix(head, "mangle") {
+				table = policy.Mangle
+			}
+			continue
+		}
+		rule, want, _ := strings.Cut(line, "\t")
+		shared := NewShared()
+		for _, c := range []string{"create foo hash:ip", "create six hash:ip family inet6", "create a1 hash:ip"} {
+			if err := shared.SetCommand(c, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, _, _, err := parseRule(t, shared, fam, table, rule)
+		if err != nil {
+			got = "FAIL"
+		}
+		if got != want {
+			t.Errorf("%s %s %s\n got  %s (%v)\n want %s", fam, table, rule, got, err, want)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package xt
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -15,7 +16,7 @@ import (
 func newNets() map[setKey]*bart.Table[*setElem] { return map[setKey]*bart.Table[*setElem]{} }
 
 // setExpandMax is the most elements that one range may stand for.
-const setExpandMax = 1 << 20
+const setExpandMax = 1 << 18
 
 // elems reads the text of an element. A range stands for many.
 func (s *set) elems(text string) (out []setElem, err error) {
@@ -62,19 +63,31 @@ func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr
 	if s.kind.bitmap && (lessAddr(lo, s.header.lo) || lessAddr(s.header.hi, hi)) {
 		return nil, fmt.Errorf("%q is outside of the range of the set", text)
 	}
+	if tooMany(lo, hi, s.header.netmask, fam, len(in)) {
+		return nil, fmt.Errorf("%q stands for more than %d elements", text, setExpandMax)
+	}
 	for ip := netip.AddrFrom16(lo); ; ip = nextAddr(ip, fam, s.header.netmask) {
 		a := packet.Addr(ip.As16())
 		for _, e := range in {
 			*at(&e) = a
 			out = append(out, e)
 		}
-		if len(out) > setExpandMax {
-			return nil, fmt.Errorf("%q stands for more than %d elements", text, setExpandMax)
-		}
 		if !lessAddr(a, hi) {
 			return out, nil
 		}
 	}
+}
+
+// tooMany tells whether a range holds more addresses, or networks of the mask's size, than may be expanded.
+func tooMany(lo, hi packet.Addr, netmask int, fam policy.Family, times int) bool {
+	n := binary.BigEndian.Uint64(hi[8:]) - binary.BigEndian.Uint64(lo[8:])
+	if binary.BigEndian.Uint64(hi[:8]) != binary.BigEndian.Uint64(lo[:8]) {
+		return true
+	}
+	if netmask != 0 {
+		n >>= addrBits(fam) - max(netmask, addrBits(fam)-63)
+	}
+	return n >= uint64(setExpandMax/times)
 }
 
 // nextAddr is the first address of the next network of the mask's size, or the next address.
@@ -175,6 +188,9 @@ func (s *set) expandPort(in []setElem, text string, withProto bool) (out []setEl
 	}
 	if s.kind.bitmap && (lo < s.header.loPort || hi > s.header.hiPort) {
 		return nil, fmt.Errorf("%q is outside of the range of the set", text)
+	}
+	if len(in)*(int(hi)-int(lo)+1) > setExpandMax {
+		return nil, fmt.Errorf("%q stands for more than %d elements", text, setExpandMax)
 	}
 	for port := int(lo); port <= int(hi); port++ {
 		for _, e := range in {
