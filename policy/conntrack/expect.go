@@ -223,7 +223,7 @@ func (t *Table) expected(c *Conn, e *Expect, x *look) {
 	c.mark.Store(e.master.Mark())
 	t.stats.expectNew.Add(1)
 	if e.Fn != nil {
-		e.Fn(x.now, t, c, e)
+		e.Fn(t, x.now, c, e, x.rng)
 	}
 }
 

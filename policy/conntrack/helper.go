@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/moat-router/moat/stack/packet"
@@ -62,4 +63,4 @@ func (t *Table) assignByPort(c *Conn) {
 
 // Hooked is what an expectation does to the connection that fulfils it, before its first packet goes on
 // (expectfn): NAT follows the master's.
-type Hooked func(now packet.Time, t *Table, c *Conn, e *Expect)
+type Hooked func(t *Table, now packet.Time, c *Conn, e *Expect, rng *rand.Rand)

@@ -78,12 +78,12 @@ func (x *look) related(ref *Ref, src, dst packet.Addr, proto uint8, l4 []byte) b
 // in Linux only the first option is looked at, and the length that it gives itself is not.
 func (x *look) redirect6(ref *Ref) bool {
 	src := x.p.Src()
-	if src[0] != 0xfe || src[1]&0xc0 != 0x80 || x.p.TTL() != 255 {
-		return x.bad("invalid saddr or hoplimit for redirect")
-	}
 	const fixed = 40 // the message without options
 	if len(x.l4) < fixed {
 		return x.bad("short redirect")
+	}
+	if src[0] != 0xfe || src[1]&0xc0 != 0x80 || x.p.TTL() != 255 {
+		return x.bad("invalid saddr or hoplimit for redirect")
 	}
 	if x.l4[1] != 0 {
 		return x.error()

@@ -29,9 +29,8 @@ type Timeouts struct {
 	ICMP    time.Duration
 	ICMPv6  time.Duration
 
-	UDP, UDPStream         time.Duration
-	UDPLite, UDPLiteStream time.Duration
-	GRE, GREStream         time.Duration
+	UDP, UDPStream time.Duration // UDP-Lite, too
+	GRE, GREStream time.Duration
 
 	TCP  [NumTCPTimeouts]time.Duration // by TCPState, then TCPTimeoutRetrans and TCPTimeoutUnack
 	SCTP [NumSCTPStates]time.Duration  // by SCTPState
@@ -53,7 +52,6 @@ func DefaultParams() *Params {
 		Timeouts: Timeouts{
 			Generic: 600 * time.Second, ICMP: 30 * time.Second, ICMPv6: 30 * time.Second,
 			UDP: 30 * time.Second, UDPStream: 120 * time.Second,
-			UDPLite: 30 * time.Second, UDPLiteStream: 180 * time.Second,
 			GRE: 30 * time.Second, GREStream: 180 * time.Second,
 		},
 	}

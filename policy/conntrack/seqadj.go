@@ -42,7 +42,6 @@ func (t *Table) AdjustSeq(c *Conn, d Dir, seq uint32, off int) {
 	}
 	mu.Unlock()
 	c.SetStatus(StatusSeqAdjust)
-	c.cache(CauseSeqAdjust)
 }
 
 // adjustSeq writes the moved numbers into a segment (nf_ct_seq_adjust): sequence number, acknowledgment, SACK blocks.

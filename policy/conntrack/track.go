@@ -98,7 +98,7 @@ func (x *look) trackUDPLite() verdict {
 	if !x.sumOK() {
 		return x.invalid("bad checksum")
 	}
-	x.twoWay(x.timeouts().UDPLite, x.timeouts().UDPLiteStream)
+	x.twoWay(x.timeouts().UDP, x.timeouts().UDPStream)
 	return accept
 }
 

@@ -86,7 +86,7 @@ func manipTransport[E editor](e E, proto uint8, k *conntrack.Tuple, m Manip) boo
 		}
 	case packet.ProtoGRE:
 		// Only the destination's key stands in a packet, and only in version 1.
-		if len(l4) < 12 {
+		if len(l4) < 8 {
 			return false
 		}
 		if m == ManipDst {
