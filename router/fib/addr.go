@@ -65,6 +65,9 @@ func (s *state) kernelRoute(r *route) {
 			return
 		}
 	}
+	if !r.v6() && !s.validSource(r) {
+		return // as in Linux, where the address then stands without its subnet
+	}
 	s.insert(r, false)
 }
 
@@ -79,11 +82,12 @@ func (s *state) addrRoutes(d *dev, a *Address) {
 func (s *state) routesOf(d *dev, a *Address) []*route {
 	host := func(x packet.Addr) netip.Prefix { return netip.PrefixFrom(x.IP(), x.IP().BitLen()) }
 	if !a.Local.Is4() {
-		if !d.Up {
-			return nil
-		}
 		rs := []*route{{typ: Local, prefix: host(a.Local), table: TableLocal, dev: d.Index}}
-		if d.Index == Loopback && a.Local == loopback6 {
+		// The subnet-router anycast address (RFC 4291 2.6.1; addrconf_join_anycast). Build leaves it out unless we forward.
+		if p, _ := a.Local.IP().Prefix(a.Bits); a.Bits < 127 && !p.Addr().IsUnspecified() {
+			rs = append(rs, &route{typ: Anycast, prefix: netip.PrefixFrom(p.Addr(), 128), table: TableLocal, dev: d.Index})
+		}
+		if !d.Up || d.Index == Loopback && a.Local == loopback6 {
 			return rs
 		}
 		if !a.NoPrefix {
@@ -197,6 +201,10 @@ func (s *state) dropAddrRoutes(d *dev, a *Address) {
 		if needed[r.identity()] {
 			continue
 		}
+		if v6 && r.typ == Unicast {
+			s.removePrefixRoute(r)
+			continue
+		}
 		s.removeIf(f, func(o *route) bool { return o.proto == "kernel" && o.identity() == r.identity() })
 	}
 	if s.owns(a.Local) {
@@ -219,6 +227,17 @@ func (s *state) dropAddrRoutes(d *dev, a *Address) {
 		return
 	}
 	s.removeIf(f, func(r *route) bool { return r.src == a.Local && r.table == TableMain })
+}
+
+// removePrefixRoute removes the route of an IPv6 subnet: the first that leads there without a gateway, whoever made it
+// (addrconf_get_prefix_route).
+func (s *state) removePrefixRoute(r *route) {
+	for _, o := range s.routes[1][r.table][r.prefix] {
+		if o.dev == r.dev && o.gw.IsZero() {
+			s.remove(o)
+			return
+		}
+	}
 }
 
 // identity is what makes two kernel routes the same whichever address they came from.
@@ -258,7 +277,11 @@ func (s *state) setUp(d *dev, up bool, note func(Change)) {
 		s.linkRoutes(d)
 		for f := range d.Addrs {
 			for i := range d.Addrs[f] {
-				s.addrRoutes(d, &d.Addrs[f][i])
+				a := d.Addrs[f][i]
+				if f == 1 {
+					a.Peer = a.Local // the peer's route does not come back (addrconf fixup_permanent_addr)
+				}
+				s.addrRoutes(d, &a)
 			}
 		}
 		return
@@ -275,14 +298,3 @@ func (s *state) setUp(d *dev, up bool, note func(Change)) {
 }
 
 func (r *route) reject() bool { return r.typ >= Blackhole && r.typ <= Throw }
-
-// anycastRoutes adds the subnet-router anycast addresses (RFC 4291 2.6.1; addrconf_join_anycast).
-func (s *state) anycastRoutes() {
-	for _, d := range s.devs {
-		for _, a := range d.Addrs[1] {
-			if p, _ := a.Local.IP().Prefix(a.Bits); d.Up && a.Bits < 127 && !p.Addr().IsUnspecified() {
-				s.kernelRoute(&route{typ: Anycast, prefix: netip.PrefixFrom(p.Addr(), 128), table: TableLocal, dev: d.Index})
-			}
-		}
-	}
-}

@@ -151,8 +151,8 @@ func (b *Builder) Build() *FIB {
 			}
 		}
 	}
-	if s.opt.Forward6 {
-		s.anycastRoutes()
+	if !s.opt.Forward6 {
+		s.removeIf(1, func(r *route) bool { return r.typ == Anycast && r.proto == "kernel" })
 	}
 	for fm := range s.routes {
 		tries := map[uint32]*trie{}
@@ -167,7 +167,7 @@ func (b *Builder) Build() *FIB {
 			// As in Linux, local and main are one trie until somebody touches the rules.
 			tries[TableMain] = compile(s, s.routes[fm][TableLocal], s.routes[fm][TableMain])
 		}
-		for _, r := range s.rules[fm] {
+		for _, r := range s.inForce(fm) {
 			if merged && r.table == TableLocal || r.action == actTable && tries[r.table] == nil {
 				continue
 			}

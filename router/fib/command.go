@@ -167,6 +167,28 @@ func (c *command) run() error {
 	if c.words[0] == "sleep" {
 		return nil
 	}
+	if err := c.options(); err != nil {
+		return err
+	}
+	if !c.more() {
+		return errEnd
+	}
+	switch w := c.next(); {
+	case abbreviates(w, "route", 1):
+		return c.route()
+	case abbreviates(w, "address", 1) || w == "addr":
+		return c.addr()
+	case abbreviates(w, "link", 1):
+		return c.link()
+	case abbreviates(w, "rule", 2):
+		return c.rule()
+	default:
+		return fmt.Errorf("%q is not one of route, addr, link, rule", w)
+	}
+}
+
+// options takes the word ip and its options.
+func (c *command) options() error {
 	if c.words[0] == "ip" || strings.HasSuffix(c.words[0], "/ip") {
 		c.next()
 	}
@@ -189,21 +211,7 @@ func (c *command) run() error {
 			return fmt.Errorf("option %q of ip is not supported (only -4 and -6)", o)
 		}
 	}
-	if !c.more() {
-		return errEnd
-	}
-	switch w := c.next(); {
-	case abbreviates(w, "route", 1):
-		return c.route()
-	case abbreviates(w, "address", 1) || w == "addr":
-		return c.addr()
-	case abbreviates(w, "link", 1):
-		return c.link()
-	case abbreviates(w, "rule", 2):
-		return c.rule()
-	default:
-		return fmt.Errorf("%q is not one of route, addr, link, rule", w)
-	}
+	return nil
 }
 
 // abbreviates tells whether w is word or an abbreviation of at least n letters, as ip takes them.

@@ -186,7 +186,7 @@ func (s *state) checkRoute(w *routeWords) error {
 	if w.gw.IsZero() && w.devGiven == nil {
 		return errors.New("the route needs \"via GATEWAY\" or \"dev INTERFACE\"")
 	}
-	if w.devGiven != nil && !w.devGiven.Up {
+	if w.devGiven != nil && !w.devGiven.Up && (w.v6() || w.scope < ScopeHost) {
 		return fmt.Errorf("interface %s is down", w.devGiven.Name)
 	}
 	if w.onlink && w.devGiven == nil {
@@ -199,13 +199,15 @@ func (s *state) checkRoute(w *routeWords) error {
 	if err := check(w); err != nil {
 		return err
 	}
-	if w.srcSet && !s.validSource(w) {
+	if w.srcSet && !s.validSource(&w.route) {
 		return fmt.Errorf("src %s is not an address of this router", w.src)
 	}
 	return nil
 }
 
-func (s *state) validSource(w *routeWords) bool {
+// validSource is fib_valid_prefsrc: the source of a route must be an address of ours, for IPv4 one that its table or local
+// says is local; an address that is also the broadcast address of another subnet is not.
+func (s *state) validSource(w *route) bool {
 	if w.v6() {
 		return s.owns(w.src)
 	}
@@ -251,7 +253,10 @@ func (s *state) checkHop4(w *routeWords) error {
 	}
 	k := &Key{Dst: w.gw, OIF: w.dev}
 	how := finder{scope: max(w.scope+1, ScopeLink)}
-	r := s.find(k, how, w.table)
+	var r *route
+	if w.table != TableMain {
+		r = s.find(k, how, w.table)
+	}
 	if r == nil || r.reject() {
 		r = s.find(k, how, 0)
 	}
@@ -291,7 +296,7 @@ func (s *state) checkHop6(w *routeWords) error {
 		return fmt.Errorf("gateway %s is an address of this router", w.gw)
 	}
 	if w.onlink {
-		r := s.find(&Key{V6: true, Dst: w.gw}, finder{rpfilter: true}, w.table)
+		r := s.find(&Key{V6: true, Dst: w.gw}, finder{rpfilter: true}, TableMain)
 		if r != nil && !r.reject() && r.prefix.Bits() > 0 && (r.typ != Unicast || r.dev != w.dev) {
 			return fmt.Errorf("gateway %s is not on %s", w.gw, w.devGiven.Name)
 		}
@@ -359,7 +364,7 @@ func (s *state) routeAdd(r *route, verb string) error {
 			}
 		}
 	}
-	s.insert(r, verb == "prepend")
+	s.insert(r, verb == "prepend" && !r.v6()) // IPv6 has no prepend
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (c *command) rule() error {
 	if v == "flush" {
 		f := fam(c.v6())
 		s.rules[f] = slices.DeleteFunc(s.rules[f], func(r *rule) bool { return r.pref != 0 })
-		s.touched[f] = true
+		s.touched[f] = s.touched[f] || f == 0
 		return nil
 	}
 	w := &ruleWords{rule: rule{suppress: -1}}
@@ -40,7 +40,7 @@ func (c *command) rule() error {
 		for i, r := range s.rules[f] {
 			if w.names(r) {
 				s.rules[f] = slices.Delete(s.rules[f], i, i+1)
-				s.touched[f] = true
+				s.touched[f] = s.touched[f] || f == 0
 				return nil
 			}
 		}
@@ -82,9 +82,9 @@ func (c *command) ruleWords(w *ruleWords) error {
 				return fmt.Errorf("%s %s has bits behind its prefix length: did you mean %s?", key, p, p.Masked())
 			}
 			if key == "from" {
-				w.from, w.fromSet = p, true
+				w.from, w.fromSet = p, p.Bits() > 0 // "all" says nothing
 			} else {
-				w.to, w.toSet = p, true
+				w.to, w.toSet = p, p.Bits() > 0
 			}
 		case key == "fwmark":
 			err = c.ruleMark(w)
@@ -160,13 +160,14 @@ func (c *command) ruleMark(w *ruleWords) error {
 	return nil
 }
 
-// names tells whether "ip rule del" with these words means r: what was not given does not matter.
+// names tells whether "ip rule del" with these words means r: what was not given does not
+// matter, nor does "not" (as in fib_nl_delrule).
 func (w *ruleWords) names(r *rule) bool {
 	switch {
 	case w.prefSet && w.pref != r.pref, w.actionSet && w.action != r.action, w.tableSet && w.table != r.table,
 		w.fromSet && !samePrefix(w.from, r.from), w.toSet && !samePrefix(w.to, r.to), w.mask != 0 && (w.mark != r.mark || w.mask != r.mask),
 		w.tos != 0 && (w.tos != r.tos || w.dscp != r.dscp), w.iif != "" && w.iif != r.iif, w.oif != "" && w.oif != r.oif,
-		w.suppress >= 0 && w.suppress != r.suppress, w.not && !r.not:
+		w.suppress >= 0 && w.suppress != r.suppress:
 		return false
 	}
 	return true

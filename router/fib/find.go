@@ -12,7 +12,7 @@ func (s *state) find(k *Key, how finder, only uint32) *route {
 		r, _ := s.findIn(k, how, tables)
 		return r
 	}
-	for _, rule := range s.rules[f] {
+	for _, rule := range s.inForce(f) {
 		rl := *rule
 		rl.resolve(s)
 		tables := []uint32{rl.table}

@@ -7,7 +7,7 @@ import (
 )
 
 // Lookup finds the route for k. It does not allocate. Special destinations (multicast, 255.255.255.255) are looked
-// up like any other; see [FIB.Input] and [FIB.Output] for what Linux does with them before it asks the tables.
+// up like any other; a router sorts them out before it asks, and [FIB.Output] does so for packets of its own.
 //
 // For IPv6, IIF is also a preference among routes of equal metric, and for link-local and multicast destinations a
 // condition, since Linux asks with the ingress interface (ip6_pol_route_input). PrefSrc is filled in if Src is zero.
@@ -38,6 +38,34 @@ func (k *Key) dst() netip.Addr {
 }
 
 func (k *Key) src() netip.Addr { return (&Key{V6: k.V6, Dst: k.Src}).dst() }
+
+// Output is Lookup for a packet that the router itself makes, with what Linux does besides (ip_route_output_key_hash_rcu):
+// an IPv4 packet that is bound to an interface leaves by it even if the tables know no route, or refuse; limited
+// broadcast and 224.0.0.0/24 then do not ask the tables at all.
+func (f *FIB) Output(k Key) Result {
+	if k.V6 || k.OIF == 0 {
+		return f.Lookup(k)
+	}
+	if d := f.Dev(k.OIF); d == nil || !d.Up {
+		return Result{}
+	}
+	bound := Result{Type: Unicast, Dev: k.OIF}
+	if k.Src.IsZero() {
+		bound.PrefSrc = f.SelectAddr(false, k.OIF, packet.Addr{}, ScopeLink)
+	}
+	switch {
+	case k.Dst == allOnes:
+		bound.Type = Broadcast
+		return bound
+	case localMulticast(k.Dst):
+		bound.Type = Multicast
+		return bound
+	}
+	if r := f.Lookup(k); r.Type != None && r.Type < Blackhole {
+		return r
+	}
+	return bound
+}
 
 // finder says how routes at one prefix are chosen.
 type finder struct {

@@ -123,3 +123,12 @@ func bootRules(v6 bool) []*rule {
 	}
 	return rs
 }
+
+// inForce are the rules that look-ups go by. Linux takes its short cut through local and main until the first IPv6 rule
+// was added, even if one of the original rules was deleted; for IPv4 a deletion ends the short cut, too.
+func (s *state) inForce(f int) []*rule {
+	if s.touched[f] {
+		return s.rules[f]
+	}
+	return bootRules(f == 1)
+}

@@ -14,7 +14,7 @@ type state struct {
 	devs    []*dev // in order of index
 	routes  [2]map[uint32]table
 	rules   [2][]*rule
-	touched [2]bool // somebody added or removed a rule
+	touched [2]bool // somebody added a rule, or (IPv4) removed one
 	// customLocal: a route of type local was added by hand (fib_has_custom_local_routes)
 	customLocal bool
 	opt         Options
