@@ -67,10 +67,11 @@ func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
 
 func (s *Stack) inject(n *nic, p *packet.Packet) {
 	s.busy.Store(true)
-	if again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) }); taken {
-		if again != nil {
-			s.ring.put([][]byte{again})
-		}
+	again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) })
+	if again != nil {
+		s.ring.put([][]byte{again})
+	}
+	if taken {
 		return
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Data)})
@@ -95,8 +96,23 @@ func (s *Stack) work() {
 func (s *Stack) send(p *packet.Packet) {
 	p.CsumGood = true // gVisor has just computed it
 	lookLikeLinux(p)
-	s.silent.leaves(p.Data)
-	s.cfg.Out(p)
+	if !s.silent.leaves(p.Data, s.hold()) {
+		s.cfg.Out(p)
+	}
+}
+
+// hold is how a silent listener delays an acknowledgement: not at all, live.
+func (s *Stack) hold() func(release func() []byte) {
+	if s.cfg.Clock == nil {
+		return nil
+	}
+	return func(release func() []byte) {
+		s.cfg.Clock.AfterFunc(delayedACK, func() {
+			if b := release(); b != nil {
+				s.ring.put([][]byte{b})
+			}
+		})
+	}
 }
 
 // Settle runs the stack on virtual time until it is quiet, and returns how many datagrams left. Live it does nothing.

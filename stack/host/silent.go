@@ -2,6 +2,7 @@ package host
 
 import (
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -14,7 +15,9 @@ import (
 //   - a SYN that comes again before the handshake is complete gets the same SYN/ACK again (gVisor: an ACK);
 //   - SYN with FIN is ignored;
 //   - a SYN that offers ECN is accepted so, for tcp_ecn is 2 (RFC 3168 6.1.1; no data will ever follow);
-//   - since nobody reads, the right edge of the window stays where the SYN/ACK put it.
+//   - since nobody reads, the right edge of the window stays where the SYN/ACK put it;
+//   - a FIN in its turn is acknowledged 40 ms later, or with what comes before that (TCP_DELACK_MIN; on virtual time
+//     only: nobody compares a live listener).
 //
 // Measured on kernel 6.18 with a backlog of 8.
 const silentBacklog = 8
@@ -48,7 +51,14 @@ type greeting struct {
 	irs    uint32 // sequence number of the SYN that it answers
 	window uint32 // as announced, not scaled
 	scale  uint8
+	fin    bool   // the last segment that arrived had FIN,
+	finEnd uint32 // and ended at this sequence number
+	acked  bool   // a FIN was acknowledged, or will be:
+	held   []byte // the acknowledgement that waits
 }
+
+// delayedACK is how long it waits.
+const delayedACK = 40 * time.Millisecond
 
 // open registers a silent listener; the result ends it.
 func (s *silent) open(port uint16) (stop func()) {
@@ -82,11 +92,14 @@ func (s *silent) arrives(p *packet.Packet, waiting func() bool) (again []byte, t
 	if s.ports[t.DestinationPort()] == 0 {
 		return nil, false
 	}
-	if t.Flags()&(header.TCPFlagSyn|header.TCPFlagAck|header.TCPFlagRst) != header.TCPFlagSyn {
-		return nil, false
-	}
 	k := flow{p.Dst(), p.Src(), t.DestinationPort(), t.SourcePort()}
 	g := s.greets[k]
+	if t.Flags()&(header.TCPFlagSyn|header.TCPFlagAck|header.TCPFlagRst) != header.TCPFlagSyn {
+		if g != nil {
+			again = g.follow(t, len(p.Payload()))
+		}
+		return again, false
+	}
 	if g != nil && t.SequenceNumber() == g.irs && waiting() {
 		return g.synAck, true
 	}
@@ -96,17 +109,30 @@ func (s *silent) arrives(p *packet.Packet, waiting func() bool) (again []byte, t
 	return nil, g == nil && t.Flags()&header.TCPFlagFin != 0
 }
 
-// leaves looks at what gVisor sends: it remembers greetings, and gives later segments their window.
-func (s *silent) leaves(b []byte) {
+// follow notes a later segment, and gives the acknowledgement that it sets free. One that carries something is answered
+// by gVisor anyway, and after a reset there is nothing to say.
+func (g *greeting) follow(t header.TCP, payload int) (free []byte) {
+	g.fin = t.Flags()&header.TCPFlagFin != 0
+	g.finEnd = t.SequenceNumber() + uint32(payload) + 1
+	if !g.fin && payload == 0 && t.Flags()&header.TCPFlagRst == 0 {
+		free = g.held
+	}
+	g.held = nil
+	return free
+}
+
+// leaves looks at what gVisor sends: it remembers greetings, and gives later segments their window. An
+// acknowledgement that has to wait is handed to hold, and leaves returns true; hold gets it back by calling release.
+func (s *silent) leaves(b []byte, hold func(release func() []byte)) (held bool) {
 	at := tcpAt(b)
 	if at == 0 {
-		return
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := header.TCP(b[at:])
 	if s.ports[t.SourcePort()] == 0 {
-		return
+		return false
 	}
 	k := flow{localPort: t.SourcePort(), remotePort: t.DestinationPort()}
 	if b[0]>>4 == 4 {
@@ -126,7 +152,20 @@ func (s *silent) leaves(b []byte) {
 		old := t.WindowSize()
 		t.SetWindowSize(uint16(left))
 		packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], old, uint16(left))
+		if hold == nil || !g.fin || g.acked || f != header.TCPFlagAck || t.AckNumber() != g.finEnd {
+			return false
+		}
+		g.acked, g.held = true, append([]byte(nil), b...)
+		hold(func() []byte {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			b := g.held
+			g.held = nil
+			return b
+		})
+		return true
 	}
+	return false
 }
 
 func (s *silent) greet(k flow, b []byte, t header.TCP) {
