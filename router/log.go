@@ -53,3 +53,10 @@ func (r *Router) logInvalid(p *packet.Packet, h conntrack.HookInfo, proto uint8,
 	line := nflog.AppendInvalid(nil, proto, msg, p, nflog.Context{In: h.In, Out: h.Out, Mark: h.Mark})
 	r.log.line(r.Time(), nflog.LevelInvalid, line)
 }
+
+// logDropped writes why a helper dropped p (nf_ct_helper_log, which names no interfaces).
+func (w *worker) logDropped(p *passage, says string) {
+	line := nflog.Append(w.line[:0], says, p.Packet.Packet, nflog.Context{Mark: p.Mark, Flags: nflog.Default})
+	w.line = line
+	w.Log(nflog.LevelInvalid, line)
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/helper"
 	"github.com/moat-router/moat/policy/iptables"
 	"github.com/moat-router/moat/policy/nat"
 	"github.com/moat-router/moat/policy/xt"
@@ -179,6 +180,7 @@ func New(cfg Config) (*Router, error) {
 		r.workers = append(r.workers, r.newWorker(i, seed))
 	}
 	r.ct.OnInvalid = r.logInvalid
+	r.ct.SetHelpers(helper.All())
 	r.newHost()
 
 	s := &state{sys: sys, rules: &policy.Ruleset{}}

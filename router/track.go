@@ -3,6 +3,7 @@ package router
 import (
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/helper"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -25,6 +26,13 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 func (w *worker) confirm(p *passage) packet.Reason {
 	if p.CT.Conn == nil {
 		return packet.ReasonNone
+	}
+	why, says := helper.Run(w.CT, w.now, p.Packet.Packet, p.CT, w.Rand)
+	if says != "" {
+		w.logDropped(p, says)
+	}
+	if why != packet.ReasonNone {
+		return why
 	}
 	return w.CT.Confirm(w.now, p.Packet.Packet, &p.CT, w.Rand)
 }

@@ -1,0 +1,141 @@
+package helper
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/nat"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// call is one packet of a connection that has a helper.
+type call struct {
+	t   *conntrack.Table
+	now packet.Time
+	p   *packet.Packet
+	c   *conntrack.Conn
+	ref conntrack.Ref
+	rng *rand.Rand
+}
+
+// complaint is why a helper drops a packet, in the kernel's words behind "nf_ct_NAME: dropping packet: "; "" lets it
+// pass.
+type complaint = string
+
+// helpers are all there are. Linux registers IRC for IPv4 only.
+var helpers = []struct {
+	conntrack.Helper
+	v4Only bool
+	run    func(*call) complaint
+}{
+	{Helper: conntrack.Helper{Name: "ftp", Proto: packet.ProtoTCP, Port: 21, Classes: class(1, 5*time.Minute)}, run: ftp},
+	{Helper: conntrack.Helper{Name: "tftp", Proto: packet.ProtoUDP, Port: 69, Classes: class(1, 5*time.Minute)}, run: tftp},
+	{Helper: conntrack.Helper{Name: "irc", Proto: packet.ProtoTCP, Port: 6667, Classes: class(8, 5*time.Minute)}, v4Only: true, run: irc},
+	{Helper: conntrack.Helper{Name: "amanda", Proto: packet.ProtoUDP, Port: 10080, Classes: class(4, 3*time.Minute)}, run: amanda},
+}
+
+func class(most int, timeout time.Duration) []conntrack.ExpectClass {
+	return []conntrack.ExpectClass{{Max: most, Timeout: timeout}}
+}
+
+// All are the helpers, for conntrack.Table.SetHelpers.
+func All() (list []*conntrack.Helper) {
+	for i := range helpers {
+		list = append(list, &helpers[i].Helper)
+	}
+	return list
+}
+
+// Run lets the helper of the packet's connection read it, and perhaps change it. It drops what the helper must not let
+// pass; why names it then, and says is what the kernel logs of it ("" for nothing). Errors about the connection are
+// not read.
+func Run(t *conntrack.Table, now packet.Time, p *packet.Packet, ref conntrack.Ref, rng *rand.Rand) (why packet.Reason, says string) {
+	h := ref.Conn.Helper()
+	if h == nil || ref.Info == conntrack.RelatedReply || !p.HasL4() || p.Proto != h.Proto {
+		return packet.ReasonNone, ""
+	}
+	for i := range helpers {
+		if &helpers[i].Helper != h || helpers[i].v4Only && p.V6 {
+			continue
+		}
+		if says = helpers[i].run(&call{t, now, p, ref.Conn, ref, rng}); says != "" {
+			return packet.ReasonHelperDrop, "nf_ct_" + h.Name + ": dropping packet: " + says + " "
+		}
+	}
+	return packet.ReasonNone, ""
+}
+
+// translated tells whether the payload has to follow NAT.
+func (k *call) translated() bool { return k.c.Status()&conntrack.StatusNATMask != 0 }
+
+// both tells whether there has been traffic both ways.
+func (k *call) both() bool {
+	return k.ref.Info == conntrack.Established || k.ref.Info == conntrack.EstablishedReply
+}
+
+// expectation is one that lets in proto from src (zero: any) and any port to dst:port.
+func (k *call) expectation(src, dst packet.Addr, proto uint8, port uint16) *conntrack.Expect {
+	e := &conntrack.Expect{Tuple: conntrack.Tuple{
+		Src: src, Dst: dst, DstPort: port, Proto: proto, V6: k.p.V6, Zone: k.c.Tuple(conntrack.Original).Zone,
+	}}
+	if !src.IsZero() {
+		for i := range e.Mask.Src {
+			e.Mask.Src[i] = 0xff
+		}
+	}
+	return e
+}
+
+// enter enters an expectation as it is.
+func (k *call) enter(e *conntrack.Expect) complaint {
+	if k.t.ExpectRelated(k.now, k.c, e) != nil {
+		return "cannot add expectation"
+	}
+	return ""
+}
+
+// enterTranslated enters an expectation whose connection comes in direction d and follows the master's translation, at
+// a port that nobody else expects: its own, if that is free (nf_nat_exp_find_port). 0 is none.
+func (k *call) enterTranslated(e *conntrack.Expect, d conntrack.Dir) (port uint16) {
+	e.Dir, e.SavedPort, e.Fn = d, e.Tuple.DstPort, follow
+	first := e.Tuple.DstPort
+	span := uint32(0xffff - first)
+	for tries := min(int(span), 128); ; {
+		err := k.t.ExpectRelated(k.now, k.c, e)
+		if err == nil {
+			return e.Tuple.DstPort
+		}
+		if tries--; err != conntrack.ErrExpectBusy || tries < 0 {
+			return 0
+		}
+		e.Tuple.DstPort = first + uint16(k.rng.Uint32N(span))
+	}
+}
+
+// follow translates an expected connection as its master is (nf_nat_follow_master): it comes from where the master
+// goes, and ends where the payload had said before it was rewritten.
+func follow(t *conntrack.Table, now packet.Time, c *conntrack.Conn, e *conntrack.Expect, rng *rand.Rand) {
+	other := e.Master().Tuple(e.Dir.Other())
+	nat.Setup(t, now, c, &nat.Range{Flags: nat.MapIPs, MinAddr: other.Dst, MaxAddr: other.Dst}, nat.ManipSrc, rng)
+	nat.Setup(t, now, c, &nat.Range{
+		Flags: nat.MapIPs | nat.ProtoSpecified, MinAddr: other.Src, MaxAddr: other.Src, MinPort: e.SavedPort, MaxPort: e.SavedPort,
+	}, nat.ManipDst, rng)
+}
+
+// rewrite puts text in the place of n bytes at off of Data, and lets sequence numbers follow.
+func (k *call) rewrite(e *conntrack.Expect, off, n int, text []byte) complaint {
+	seq, tcp := uint32(0), k.p.Proto == packet.ProtoTCP
+	if tcp {
+		h, _ := k.p.TCP()
+		seq = h.SequenceNumber()
+	}
+	if !k.p.Replace(off, n, text) {
+		k.t.ExpectDone(k.now, e)
+		return "cannot mangle packet"
+	}
+	if tcp {
+		k.t.AdjustSeq(k.c, k.ref.Info.Dir(), seq, len(text)-n)
+	}
+	return ""
+}
