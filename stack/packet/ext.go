@@ -18,6 +18,9 @@ type chain struct {
 func walkExt(b []byte) (c chain) {
 	c.proto, c.off = b[6], 40
 	for isExt(c.proto) && c.proto != ProtoNone {
+		if c.proto == ProtoFragment {
+			c.fragHdr = c.off // also if it is cut: reassembly has something to say
+		}
 		if len(b) < c.off+2 {
 			c.bad = true
 			return c
@@ -38,7 +41,7 @@ func walkExt(b []byte) (c chain) {
 			}
 			n = 8
 			w := binary.BigEndian.Uint16(b[c.off+2:])
-			c.fragHdr, c.fragOff, c.mf = c.off, int(w&^7), w&1 != 0
+			c.fragOff, c.mf = int(w&^7), w&1 != 0
 			if len(b) >= c.off+8 {
 				c.id = binary.BigEndian.Uint32(b[c.off+4:])
 			}

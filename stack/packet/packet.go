@@ -55,7 +55,7 @@ type Packet struct {
 	FragOff int    // bytes; not 0: a later fragment, there is no transport header at L4
 	MF      bool   // more fragments follow
 	FragID  uint32 // identification: 16 bits in IPv4
-	FragHdr int    // IPv6: offset of the fragment header, 0 if none. An atomic fragment has one, with FragOff 0 and !MF
+	FragHdr int    // IPv6: offset of the fragment header, cut or whole; 0 if none. An atomic fragment has one, with FragOff 0 and !MF
 	ExtBad  bool   // IPv6: the chain of extension headers is cut or cannot be walked
 
 	// What reassembly left behind (Linux: frag_max_size). Empty for a datagram that came whole.

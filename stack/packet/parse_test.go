@@ -69,7 +69,7 @@ func TestParseFindsTheTransportHeader(t *testing.T) {
 		"ip6 fd00::1>fd00::2 / frag6 off=16 nh=60 / pat 9":                                              {proto: 60, l4: 48, fragHdr: 40, fragOff: 16, bad: true},
 		"ip6 fd00::1>fd00::2":                                                                           {proto: 59, l4: 40},
 		"ip6 fd00::1>fd00::2 nh=60":                                                                     {proto: 60, l4: 40, bad: true},
-		"ip6 fd00::1>fd00::2 nh=44 / raw 1100":                                                          {proto: 44, l4: 40, bad: true},
+		"ip6 fd00::1>fd00::2 nh=44 / raw 1100":                                                          {proto: 44, l4: 40, fragHdr: 40, bad: true},
 		"ip6 fd00::1>fd00::2 nh=60 / raw 11ff":                                                          {proto: 17, l4: 40 + 2048, has: true},
 	} {
 		p := parsed(t, text)
