@@ -87,6 +87,8 @@ type Ruleset struct {
 	// UsesConntrack and so on tell what "when-used" needs, per family.
 	UsesConntrack [NumFamilies]bool
 	UsesDefrag    [NumFamilies]bool
+	// UsesAccounting: some rule compares packets or bytes of connections, which turns nf_conntrack_acct on (connbytes).
+	UsesAccounting bool
 
 	counters [][]counter // [worker][index]
 }

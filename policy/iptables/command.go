@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -85,6 +86,9 @@ func (p *parser) finish() (*command, *fault) {
 	if slices.Contains(p.have, 'i') && (c.chain == "POSTROUTING" || c.chain == "OUTPUT") {
 		return nil, faultf(c.chainCol, "\"-i\" cannot be used in %s", c.chain)
 	}
+	if (p.head.NotSrc || p.head.NotDst) && (len(p.src) > 1 || len(p.dst) > 1) {
+		return nil, faultf(p.cmd.chainCol, "\"!\" in front of -s or -d is not possible where several addresses are given")
+	}
 	if p.tab.id == policy.NAT && p.jump == "DROP" {
 		return nil, faultf(p.jumpCol, "the nat table sees only the first packet of a connection and is not meant for filtering: DROP belongs into filter")
 	}
@@ -120,6 +124,16 @@ func (p *parser) compileRules() *fault {
 	default:
 		r.Verdict = verdictNamed(p.jump)
 	}
+	for _, m := range r.Matches {
+		if err := checkRule(m, m.Name(), r); err != nil {
+			return faultf(p.cmd.chainCol, "%v", err)
+		}
+	}
+	if r.Target != nil {
+		if err := checkRule(r.Target, r.Target.Name(), r); err != nil {
+			return faultf(p.target.col, "%v", err)
+		}
+	}
 	any := []addrMask{{}}
 	src, dst := p.src, p.dst
 	if src == nil {
@@ -140,6 +154,18 @@ func (p *parser) compileRules() *fault {
 			}
 			p.cmd.rules = append(p.cmd.rules, &one)
 		}
+	}
+	return nil
+}
+
+// checkRule lets an extension look at its whole rule.
+func checkRule(ext any, name string, r *rule) error {
+	c, ok := ext.(xt.RuleChecker)
+	if !ok {
+		return nil
+	}
+	if err := c.CheckRule(&r.Rule); err != nil {
+		return fmt.Errorf("%s: %v", name, err)
 	}
 	return nil
 }

@@ -23,8 +23,9 @@ func Compile(v4, v6 *Set, prev *policy.Ruleset, workers int) (*policy.Ruleset, e
 				return nil, err
 			}
 			rs.Tables[s.family][id] = t.compile(s.family)
-			if t.usesConntrack() {
+			if conntrack, accounting := t.uses(); conntrack {
 				rs.UsesConntrack[s.family], rs.UsesDefrag[s.family] = true, true
+				rs.UsesAccounting = rs.UsesAccounting || accounting
 			}
 		}
 	}
@@ -91,19 +92,23 @@ func (t *table) count(rs *policy.Ruleset, out *policy.Table, prev *policy.Rulese
 	}
 }
 
-// usesConntrack tells whether some rule of the table pulls connection tracking in.
-func (t *table) usesConntrack() bool {
+// uses tells whether some rule of the table pulls connection tracking in, and whether some rule has it count.
+func (t *table) uses() (conntrack, accounting bool) {
+	ask := func(ext any) {
+		if u, ok := ext.(xt.ConntrackUser); ok && u.NeedsConntrack() {
+			conntrack = true
+		}
+		if u, ok := ext.(xt.AccountingUser); ok && u.NeedsAccounting() {
+			accounting = true
+		}
+	}
 	for _, c := range t.all() {
 		for _, r := range c.rules {
 			for _, m := range r.Matches {
-				if u, ok := m.(xt.ConntrackUser); ok && u.NeedsConntrack() {
-					return true
-				}
+				ask(m)
 			}
-			if u, ok := r.Target.(xt.ConntrackUser); ok && u.NeedsConntrack() {
-				return true
-			}
+			ask(r.Target)
 		}
 	}
-	return false
+	return conntrack, accounting
 }

@@ -284,10 +284,10 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 	switch c.letter {
 	case 's':
 		p.head.NotSrc = not
-		p.src, err = p.addresses(arg, not)
+		p.src, err = p.addresses(arg)
 	case 'd':
 		p.head.NotDst = not
-		p.dst, err = p.addresses(arg, not)
+		p.dst, err = p.addresses(arg)
 	case 'p':
 		err = p.protocol(arg, not)
 	case 'i':
@@ -349,7 +349,7 @@ func (p *parser) setCounters(args []string) (used int, err error) {
 	return used, nil
 }
 
-func (p *parser) addresses(arg string, not bool) (list []addrMask, err error) {
+func (p *parser) addresses(arg string) (list []addrMask, err error) {
 	for s := range strings.SplitSeq(arg, ",") {
 		a, m, err := xt.ParsePrefix(p.fam, s)
 		if err != nil {
@@ -359,9 +359,6 @@ func (p *parser) addresses(arg string, not bool) (list []addrMask, err error) {
 			a = packet.Addr{} // a head that asks nothing is the zero head
 		}
 		list = append(list, addrMask{a, m})
-	}
-	if not && len(list) > 1 {
-		return nil, errors.New("\"!\" is not possible with several addresses")
 	}
 	return list, nil
 }

@@ -44,9 +44,6 @@ func (a *connmarkArgs) Option(o *Opt) (bool, error) {
 		}
 		a.mask = o.Name
 		n, err := argNumber(o, 0, 1<<32-1)
-		if a.op == "--set-xmark" {
-			return true, err // iptables takes it and it means nothing
-		}
 		if o.Name != "--nfmask" {
 			a.ctMask = uint32(n)
 		}

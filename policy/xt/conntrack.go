@@ -181,11 +181,14 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 		if a.addr, a.mask, err = ParsePrefix(r.Family, a.text); err != nil {
 			return nil, err
 		}
-		// It is compared under the mask and printed as it was given.
+		// It is compared under the mask and printed as it was given. Short addresses are refused: iptables takes "10"
+		// for 10.0.0.0 elsewhere and for 0.0.0.10 here.
 		name, _, _ := strings.Cut(a.text, "/")
-		if whole, ok := ParseAddr(r.Family, name); ok {
-			a.addr = whole
+		whole, ok := ParseAddr(r.Family, name)
+		if !ok || r.Family == policy.V4 && strings.Count(name, ".") != 3 {
+			return nil, addrError(r.Family, name)
 		}
+		a.addr = whole
 	}
 	switch {
 	case m.isState && !m.state.set:

@@ -73,17 +73,22 @@ func (m *dccp) Match(p *policy.Packet) bool {
 	return m.option == 0 || m.hasOption(p, h)
 }
 
+// dccpMore is how many bytes of header each packet type has behind the generic one before options begin (RFC 4340 5),
+// as the kernel counts them: always with long acknowledgement numbers, and for free types as for RESET.
+var dccpMore = [16]int{4, 12, 0, 8, 8, 8, 8, 12, 8, 8, 12, 12, 12, 12, 12, 12}
+
+// hasOption looks for the option; a data offset that does not cover the header, or points behind the packet, hot-drops.
 func (m *dccp) hasOption(p *policy.Packet, h []byte) bool {
-	basic := 12
-	if h[8]&1 != 0 { // extended sequence numbers
-		basic = 16
+	begin := 12 + dccpMore[h[8]>>1&15]
+	if h[8]&1 != 0 { // long sequence numbers
+		begin += 4
 	}
 	size := int(h[4]) * 4
-	if size < basic || p.L4+size > len(p.Data) {
+	if size < begin || p.L4+size > len(p.Data) {
 		p.HotDrop = true
 		return false
 	}
-	return findOption(p.Data[p.L4+basic:p.L4+size], m.option) != m.notOption
+	return findOption(p.Data[p.L4+begin:p.L4+size], m.option) != m.notOption
 }
 
 func (m *dccp) AppendSave(b []byte) []byte {

@@ -50,7 +50,7 @@ func (m *ecnMatch) Match(p *policy.Packet) bool {
 	if !m.cwr.set && !m.ece.set {
 		return true
 	}
-	if p.FragOff != 0 || p.L4+20 > len(p.Data) {
+	if p.L4+20 > len(p.Data) { // a later fragment's payload is read as if it were the header
 		return false
 	}
 	flags := p.Data[p.L4+13]

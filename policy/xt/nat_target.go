@@ -154,14 +154,22 @@ func (t *natTarget) parseTo(s string) error {
 		hi = lo
 	}
 	var ok bool
-	if t.r.MinAddr, ok = ParseAddr(t.fam, lo); !ok {
+	if t.r.MinAddr, ok = t.parseAddr(lo); !ok {
 		return addrError(t.fam, lo)
 	}
-	if t.r.MaxAddr, ok = ParseAddr(t.fam, hi); !ok {
+	if t.r.MaxAddr, ok = t.parseAddr(hi); !ok {
 		return addrError(t.fam, hi)
 	}
 	t.r.Flags |= nat.MapIPs
 	return nil
+}
+
+// parseAddr reads an address that is written out: "10" is 10.0.0.0 elsewhere, and here a slip.
+func (t *natTarget) parseAddr(s string) (packet.Addr, bool) {
+	if t.fam == policy.V4 && strings.Count(s, ".") != 3 {
+		return packet.Addr{}, false
+	}
+	return ParseAddr(t.fam, s)
 }
 
 // parsePorts reads port[-port[/base]]. A service name stands alone only, since names may have dashes in them.
