@@ -31,7 +31,7 @@ func (s *Server) route(args []string, a *answer) error {
 	}
 	text, err := s.backend.IP(words)
 	a.printf("%s", text)
-	return err
+	return callers(err)
 }
 
 // ParseFollow reads the only flag of link and metrics, --follow[=INTERVAL]: print again and again. 0 is once.

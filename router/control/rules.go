@@ -145,7 +145,7 @@ func (s *Server) rules(r *Request, a *answer) error {
 		for _, f := range families {
 			text, err := s.backend.SaveRules(f, c.Table, c.Counters)
 			if err != nil {
-				return err
+				return callers(err)
 			}
 			a.printf("%s", text)
 		}
@@ -157,9 +157,17 @@ func (s *Server) rules(r *Request, a *answer) error {
 		} else {
 			to.V4 = r.In
 		}
-		return s.backend.RestoreRules(to)
+		return callers(s.backend.RestoreRules(to))
 	}
 	text, err := s.backend.EditRules(c.family(), c.Args)
 	a.printf("%s", text)
-	return err
+	return callers(err)
+}
+
+// callers makes an error of rules and routes one of those who wrote them; nil stays nil.
+func callers(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &UsageError{err.Error()}
 }

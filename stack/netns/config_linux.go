@@ -7,13 +7,12 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
 // netlink runs f with a route socket in the namespace.
 func (n *NS) netlink(f func(*netlink.Handle) error) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(n.Fd()), unix.NETLINK_ROUTE)
+	h, err := Handle(n.Fd())
 	if err != nil {
 		return fmt.Errorf("namespace %s: netlink: %w", n.name, err)
 	}

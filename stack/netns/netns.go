@@ -20,3 +20,17 @@ type Config struct {
 	Routes    []string // words of ip route add; the interface is the default for dev
 	Sysctls   []string // "net.ipv4.conf.all.forwarding=1"
 }
+
+// Way is how a process can have network namespaces with TUN devices in them.
+type Way uint8
+
+// The ways.
+const (
+	Nowhere         Way = iota // only networks in memory (stack/link, stack/host)
+	Here                       // in this process
+	InUserNamespace            // in a child that Reexec makes
+)
+
+func (w Way) String() string {
+	return [...]string{"nowhere", "here", "in a user namespace"}[w]
+}

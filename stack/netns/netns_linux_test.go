@@ -31,6 +31,8 @@ const (
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == partUser:
+		way, _ := netns.FindWay()
+		fmt.Println("before", way)
 		cmd := netns.Reexec(partChild)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
@@ -51,6 +53,8 @@ func TestMain(m *testing.M) {
 // child says what it may do, one line each.
 func child() {
 	fmt.Println("uid", os.Getuid())
+	way, _ := netns.FindWay()
+	fmt.Println("way", way)
 	fmt.Println("namespaces", netns.CanAdminister())
 	if err := netns.CanOpenTUN(); err != nil {
 		fmt.Println("tun", err)
@@ -131,7 +135,7 @@ func TestUserMayDoEverythingWhereTheDeviceIsOpenToAll(t *testing.T) {
 	netnstest.Need(t)
 	withTUNMode(t, 0o666)
 	got := asUser(t)
-	for k, want := range map[string]string{"uid": "0", "namespaces": "<nil>", "tun": "<nil>"} {
+	for k, want := range map[string]string{"before": "in a user namespace", "uid": "0", "way": "here", "namespaces": "<nil>", "tun": "<nil>"} {
 		if got[k] != want {
 			t.Errorf("%s: %q, want %q", k, got[k], want)
 		}
@@ -144,6 +148,9 @@ func TestUserLearnsThatTheDeviceIsClosed(t *testing.T) {
 	got := asUser(t)
 	if got["namespaces"] != "<nil>" {
 		t.Errorf("namespaces: %q, want none refused", got["namespaces"])
+	}
+	if got["before"] != "nowhere" || got["way"] != "nowhere" {
+		t.Errorf("ways: %q before, %q after; want nowhere", got["before"], got["way"])
 	}
 	if !strings.Contains(got["tun"], "permission denied") || !strings.Contains(got["tun"], "chmod") {
 		t.Errorf("tun: %q, want permission denied and what to do", got["tun"])

@@ -23,7 +23,13 @@ type NS struct {
 }
 
 // Current is the namespace of the calling thread.
-func Current() (*NS, error) { return openPath(ownNS, "current") }
+func Current() (*NS, error) {
+	f, err := own()
+	if err != nil {
+		return nil, fmt.Errorf("namespace current: %w", err)
+	}
+	return &NS{f: f, name: "current"}, nil
+}
 
 // New makes an anonymous namespace with lo up. It lives as long as somebody holds it: this NS, a process or a thread.
 func New() (*NS, error) {

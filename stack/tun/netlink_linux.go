@@ -4,8 +4,9 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/moat-router/moat/stack/netns"
 )
 
 // tunGetDevNetns is TUNGETDEVNETNS of linux/if_tun.h: _IO('T', 227).
@@ -29,7 +30,7 @@ func (t *TUN) withLink(f func(*netlink.Handle, netlink.Link) error) error {
 	ns, err := unix.IoctlRetInt(q.fd, tunGetDevNetns)
 	if err == nil {
 		defer unix.Close(ns)
-		h, err = netlink.NewHandleAt(netns.NsHandle(ns), unix.NETLINK_ROUTE)
+		h, err = netns.Handle(ns)
 	} else { // kernels before 5.5: assume that it has not moved
 		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 	}
