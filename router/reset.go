@@ -12,7 +12,7 @@ import (
 // sendReset answers a TCP segment with a reset (RFC 9293 3.10.7.1): to a closed port of ours, or because REJECT
 // --reject-with tcp-reset says so. A reset is never answered, nor a segment with a wrong checksum, nor a fragment.
 //
-// The stack's own reset reflects the TOS and is a packet like any other to conntrack; REJECT's has TOS 0 and belongs to
+// The stack's own reset reflects the DSCP and is a packet like any other to conntrack; REJECT's has TOS 0 and belongs to
 // the connection of the segment that it answers (nf_send_reset attaches it).
 func (w *worker) sendReset(p *passage, fromStack bool) {
 	t, ok := p.TCP()
@@ -29,10 +29,8 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	k := fib.Key{V6: p.V6, Dst: dst, Src: src, Mark: w.s.replyMark(p)}
 	tos := uint8(0)
 	if fromStack {
-		tos = p.TOS()
-		if p.V6 {
-			tos &^= 3
-		} else {
+		tos = p.TOS() &^ 3
+		if !p.V6 {
 			k.TOS = tos & 0x1e
 		}
 	}

@@ -81,9 +81,9 @@ func (w *worker) martian4(in *device, src, dst packet.Addr) (broadcast bool, why
 		return false, packet.ReasonMartianSource
 	case limited || zero:
 		return true, packet.ReasonNone
-	case s[0] == 0:
+	case s[0]|s[1]|s[2]|s[3] == 0: // of 0/8 only this one: Linux routes the rest since 5.3
 		return false, packet.ReasonMartianSource
-	case d[0] == 0:
+	case d[0]|d[1]|d[2]|d[3] == 0:
 		return false, packet.ReasonMartianDest
 	case d[0] == 127:
 		if !w.s.routeLocalnet(in) {
@@ -99,7 +99,7 @@ func (w *worker) martian4(in *device, src, dst packet.Addr) (broadcast bool, why
 
 // broadcast is local delivery of a broadcast; it is never forwarded (RFC 2644).
 func (w *worker) broadcast(p *passage, k fib.Key) packet.Reason {
-	if k.Src[12] != 0 {
+	if s := k.Src[12:]; s[0]|s[1]|s[2]|s[3] != 0 {
 		k.Dst = packet.Addr{10: 0xff, 11: 0xff}
 		if _, why := w.s.fib.Validate(k, 0, w.s.sourcePolicy(p.in)); why != packet.ReasonNone {
 			return why
