@@ -45,14 +45,18 @@ func (s *Stack) endpoint(v6 bool, proto uint8, local packet.Addr, localPort uint
 	return s.ns.FindTransportEndpoint(netProto(v6), tcpip.TransportProtocolNumber(proto), id, 0)
 }
 
-// Deliver gives a copy of p to the stack, as received on interface dev. It returns false if there is no such
-// interface. A UDP super-segment becomes the datagrams that it stands for. The transport checksum of a packet with NeedsCsum or CsumGood is not looked at again.
+// Deliver gives a copy of p (parsed) to the stack, as received on interface dev. It returns false if there is no such
+// interface. A UDP super-segment becomes the datagrams that it stands for. A wrong transport checksum is a silent drop,
+// as in Linux; with NeedsCsum or CsumGood it counts as verified, and that of a fragment is not looked at.
 func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
 	s.mu.Lock()
 	l := s.links[dev]
 	s.mu.Unlock()
 	if l == nil || s.closed.Load() {
 		return false
+	}
+	if !p.NeedsCsum && !p.CsumGood && !p.IsFragment() && !p.TransportSumOK() {
+		return true
 	}
 	if p.GSO == packet.GSOUDP {
 		// A socket reads datagrams, so their borders must be there again. TCP has none.
@@ -76,7 +80,6 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Data)})
 	defer pkt.DecRef()
-	pkt.RXChecksumValidated = p.NeedsCsum || p.CsumGood
 	proto := header.IPv4ProtocolNumber
 	if len(p.Data) > 0 && p.Data[0]>>4 == 6 {
 		proto = header.IPv6ProtocolNumber

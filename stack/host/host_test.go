@@ -539,6 +539,42 @@ func TestUDPSuperSegmentArrivesAsDatagrams(t *testing.T) {
 	}
 }
 
+func TestChecksums(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		claim, text string
+		o           packet.Offload
+		heard       bool
+	}{
+		{"good", "udp 1>9 len=5", packet.Offload{}, true},
+		{"wrong", "udp 1>9 len=5 sum=bad", packet.Offload{}, false},
+		{"none", "udp 1>9 len=5 sum=none", packet.Offload{}, true},
+		{"still to be filled in", "udp 1>9 len=5 sum=bad", packet.Offload{NeedsCsum: true, CsumStart: 20, CsumOff: 6}, true},
+		{"vouched for by the link", "udp 1>9 len=5 sum=bad", packet.Offload{CsumGood: true}, true},
+	}
+	for _, tt := range tests {
+		s, _ := router(t, 1500)
+		c, err := s.ListenUDP(ap("192.168.1.1:9"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := packet.Build("ip4 192.168.1.10>192.168.1.1 / " + tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := packet.New()
+		p.Load(b)
+		p.Offload = tt.o
+		p.Parse()
+		s.Deliver(p, 1)
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		n, _, err := c.ReadFrom(make([]byte, 100))
+		if heard := err == nil && n == 5; heard != tt.heard {
+			t.Errorf("%s: heard %v (%v), want %v", tt.claim, heard, err, tt.heard)
+		}
+	}
+}
+
 func TestFullRingIsCounted(t *testing.T) {
 	t.Parallel()
 	s := New(Config{Clock: NewClock(), Ring: 2})
