@@ -46,13 +46,16 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 		winner = t.holder(now, sr, hr, &c.tuple[Reply])
 	}
 	if winner == nil {
+		if e := c.extension(); e != nil {
+			e.start.Store(int64(now))
+		}
 		c.SetStatus(StatusConfirmed)
 		t.chain(&t.shards[so], c, Original, ho)
 		t.chain(&t.shards[sr], c, Reply, hr)
 		t.shards[so].wheel.place(t, c)
 		c.hold()
 		t.unlock2(so, sr)
-		t.confirmed(now, c)
+		t.confirmed(c)
 		return packet.ReasonNone
 	}
 	why := t.clash(now, ref, winner, forward, so, sr, hr)
@@ -63,14 +66,11 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 	return why
 }
 
-func (t *Table) confirmed(now packet.Time, c *Conn) {
+func (t *Table) confirmed(c *Conn) {
 	t.stats.insert.Add(1)
 	e := c.extension()
-	if e != nil {
-		e.start = now
-		if e.helper.Load() != nil {
-			c.cache(CauseHelper)
-		}
+	if e != nil && e.helper.Load() != nil {
+		c.cache(CauseHelper)
 	}
 	if e != nil && e.master != nil {
 		c.cache(CauseRelated)

@@ -165,7 +165,8 @@ func (c *Conn) Snapshot(now packet.Time) Event {
 		Timeout: max(c.Expires().Sub(now), 0), State: c.StateName(), Helper: c.HelperName(),
 	}
 	if e := c.extension(); e != nil {
-		ev.HasAcct, ev.HasStamp, ev.Start, ev.Stop = e.hasAcct, e.hasStamp, e.start, e.stop
+		ev.HasAcct, ev.HasStamp = e.hasAcct, e.hasStamp
+		ev.Start, ev.Stop = packet.Time(e.start.Load()), packet.Time(e.stop.Load())
 		for d := range e.acct {
 			ev.Packets[d], ev.Bytes[d] = c.Counters(Dir(d))
 		}

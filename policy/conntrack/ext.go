@@ -14,7 +14,7 @@ type ext struct {
 	labels [4]atomic.Uint32
 
 	hasAcct, hasStamp bool
-	start, stop       packet.Time
+	start, stop       atomic.Int64 // packet.Time
 
 	helper    atomic.Pointer[Helper]
 	master    *Conn // holds a reference
@@ -113,7 +113,7 @@ func (c *Conn) SetHelperData(v any) { c.addExt().data = v }
 // Start is when the connection was confirmed, Stop when it ended; 0 without nf_conntrack_timestamp.
 func (c *Conn) Start() packet.Time {
 	if e := c.extension(); e != nil {
-		return e.start
+		return packet.Time(e.start.Load())
 	}
 	return 0
 }

@@ -53,8 +53,10 @@ func (t Tuple) Invert() (r Tuple, ok bool) {
 func answer(proto, typ uint8) (uint8, bool) {
 	if proto == packet.ProtoICMPv6 {
 		switch typ {
-		case 128, 129, 139, 140:
-			return (typ - 128) ^ 1 + 128, true
+		case 128, 139:
+			return typ + 1, true
+		case 129, 140:
+			return typ - 1, true
 		}
 		return 0, false
 	}

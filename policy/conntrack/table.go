@@ -214,7 +214,7 @@ func (t *Table) unchain(s *shard, c *Conn, d Dir, h uint64) {
 
 func (t *Table) grow(s *shard) {
 	old := s.buckets
-	s.buckets = make([]link, 4*len(old))
+	s.buckets = make([]link, 2*len(old))
 	for _, l := range old {
 		for l != 0 {
 			c, d := t.at(l), l.dir()
@@ -256,7 +256,7 @@ func (t *Table) kill(now packet.Time, c *Conn) bool {
 		return true // its only packet is still on its walk: confirm will see that it is dying
 	}
 	if e := c.extension(); e != nil && e.hasStamp {
-		e.stop = min(now, c.Expires())
+		e.stop.Store(int64(min(now, c.Expires())))
 	}
 	t.report(now, c, CauseDestroy)
 	t.unlinkSource(c)

@@ -86,7 +86,7 @@ func (c *Conn) AppendProc(b []byte, now packet.Time) []byte {
 		b = number(append(b, " zone="...), int64(o.Zone))
 	}
 	if e := c.extension(); e != nil && e.hasStamp {
-		b = number(append(b, " delta-time="...), now.Sub(e.start).Nanoseconds()/int64(time.Second))
+		b = number(append(b, " delta-time="...), seconds(now.Sub(packet.Time(e.start.Load()))))
 	}
 	return number(append(b, " use="...), int64(max(c.refs.Load(), 1)))
 }
