@@ -356,7 +356,7 @@ func (s *state) routeAdd(r *route, verb string) error {
 		for _, o := range equal {
 			n := *o
 			n.proto = r.proto
-			if n == *r {
+			if n == *r || r.v6() && o.dev == r.dev && o.gw == r.gw { // rt6_duplicate_nexthop
 				return errors.New("there is already such a route")
 			}
 			if r.v6() && !o.gw.IsZero() && !r.gw.IsZero() {

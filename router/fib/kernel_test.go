@@ -34,7 +34,7 @@ func TestSameAsKernel(t *testing.T) {
 	for i := range *rounds {
 		t.Run(fmt.Sprint(*seed+uint64(i)), func(t *testing.T) {
 			t.Parallel()
-			g := &generator{Rand: rand.New(rand.NewPCG(*seed+uint64(i), 7))}
+			g := newGenerator(*seed + uint64(i))
 			g.source.RPFilter, g.source.AcceptLocal, g.source.SrcValidMark = g.IntN(3), g.chance(20), g.chance(30)
 			compareWithKernel(t, g)
 		})
@@ -289,6 +289,10 @@ func runKernel(t *testing.T, src Source, cmds, queries []string) kernelState {
 type generator struct {
 	*rand.Rand
 	source Source // the check of source addresses in this round
+}
+
+func newGenerator(seed uint64) *generator {
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 7))}
 }
 
 func (g *generator) pick(words ...string) string { return words[g.IntN(len(words))] }
