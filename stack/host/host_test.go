@@ -146,8 +146,7 @@ func TestHTTPOnVirtualTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	started := p.clock.Time()
-	srv := &http.Server{ReadTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "you are "+r.RemoteAddr)
 	})}
 	go srv.Serve(ln)
@@ -166,9 +165,6 @@ func TestHTTPOnVirtualTime(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(body), "you are 10.0.0.1:") {
 			t.Errorf("%q, %v", body, err)
 		}
-	}
-	if d := p.clock.Time().Sub(started); d > time.Hour {
-		t.Errorf("three requests took %v of virtual time", d)
 	}
 }
 

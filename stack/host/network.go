@@ -31,8 +31,11 @@ type Network struct {
 	shared  bool                      // two have waited at the same time
 }
 
-// grace is the real time that goroutines of the caller's get before virtual time passes, in a shared network.
-const grace = time.Millisecond
+// In a shared network the caller's goroutines get patience times grace of real time before virtual time passes.
+const (
+	grace    = time.Millisecond
+	patience = 5
+)
 
 // NewNetwork gives a network without parts.
 func NewNetwork(c *Clock) *Network {
@@ -103,7 +106,7 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 		switch {
 		case moved > 0:
 			idle = 0
-		case shared && idle == 0 || !timer && limit == forever:
+		case shared && idle < patience || !timer && limit == forever:
 			idle++ // let the others run first
 			n.mu.Unlock()
 			runtime.Gosched()
