@@ -20,6 +20,7 @@ var Avoided = []struct{ What, Why string }{
 	{"csum_offload interfaces", "a TUN can only say that a checksum is missing, not that it was verified; scenarios A09 and others"},
 	{"statistic --mode random", "the kernel's dice are not ours"},
 	{"limits that refill within a second", "the kernel's clock is real, ours is virtual; scenarios H07, H12"},
+	{"connlimit", "the kernel does not collect what is gone twice within a jiffy, so that its count depends on real time; scenario H08"},
 	{"time, cpu, owner, cgroup, socket matches", "they ask for what a replayed packet does not have"},
 	{"set match and SET target", "sets are made by ipset, which the reference has no step for"},
 	{"helpers (CT --helper)", "one wrong byte of payload and nothing happens at all; scenarios I01 to I06 are sharper"},
