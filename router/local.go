@@ -3,6 +3,8 @@ package router
 import (
 	"encoding/binary"
 
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -24,8 +26,10 @@ func (w *worker) deliver(p *passage) packet.Reason {
 		if p.V6 {
 			return w.deliverICMPv6(p)
 		}
-	case protoTCP, protoUDP:
-		return w.deliverToSocket(p)
+	case protoTCP:
+		return w.deliverTCP(p)
+	case protoUDP, protoUDPLite:
+		return w.deliverUDP(p)
 	case 59: // no next header: there is nothing to deliver (RFC 8200 4.7)
 		if p.V6 {
 			return packet.ReasonLocalIgnored
@@ -40,31 +44,76 @@ func (w *worker) deliver(p *passage) packet.Reason {
 	return packet.ReasonNoProtocol
 }
 
-func (w *worker) deliverToSocket(p *passage) packet.Reason {
-	if !p.TransportSumOK() {
+// toSocket hands p to the socket that waits for it, if there is one.
+func (w *worker) toSocket(p *passage) (taken bool, why packet.Reason) {
+	if !w.r.host.HasSocket(p.Packet.Packet) {
+		return false, packet.ReasonNone
+	}
+	p.CompleteChecksum()
+	if !w.r.host.Deliver(p.Packet.Packet, p.in.Index) {
+		return true, packet.ReasonHostFull
+	}
+	return true, packet.ReasonNone
+}
+
+// deliverTCP: to a socket, else it is refused with a reset (tcp_v4_rcv, tcp_v6_rcv).
+func (w *worker) deliverTCP(p *passage) packet.Reason {
+	if _, ok := p.TCPOptions(); !ok || !p.TransportSumOK() {
 		return packet.ReasonLocalChecksum
 	}
-	if h := w.r.host; h.HasSocket(p.Packet.Packet) {
-		p.CompleteChecksum()
-		if !h.Deliver(p.Packet.Packet, p.in.Index) {
-			return packet.ReasonHostFull
-		}
-		return packet.ReasonNone
+	if taken, why := w.toSocket(p); taken {
+		return why
 	}
-	if p.Proto == protoTCP {
-		if _, ok := p.TCP(); !ok {
-			return packet.ReasonLocalIgnored
-		}
-		w.sendReset(p, true)
-		return packet.ReasonNoSocket
+	w.sendReset(p, true)
+	return packet.ReasonNoSocket
+}
+
+// deliverUDP: to a socket, else it is refused with an ICMP error (__udp4_lib_rcv, __udp6_lib_rcv). What lies behind the
+// length that UDP gives is cut off first, also in the quote. IPv6 and UDP-Lite demand a checksum (RFC 8200 8.1, RFC 3828
+// 3.1).
+func (w *worker) deliverUDP(p *passage) packet.Reason {
+	b := p.L4Bytes()
+	if len(b) < 8 {
+		return packet.ReasonLocalChecksum
 	}
-	if len(p.L4Bytes()) < 8 {
-		return packet.ReasonLocalIgnored
+	n := int(binary.BigEndian.Uint16(b[4:]))
+	none := b[6]|b[7] == 0
+	if p.Proto == protoUDPLite {
+		if none || n != 0 && (n < 8 || n > len(b)) {
+			return packet.ReasonLocalChecksum
+		}
+	} else {
+		if n == 0 && p.V6 {
+			n = len(b)
+		}
+		if n < 8 || n > len(b) || none && p.V6 {
+			return packet.ReasonLocalChecksum
+		}
+		p.Data = p.Data[:p.L4+n]
+	}
+	if !p.liteOrWholeSumOK(n) {
+		return packet.ReasonLocalChecksum
+	}
+	if taken, why := w.toSocket(p); taken {
+		return why
 	}
 	if p.dest.Type == fib.Local || p.V6 && p.dest.Type == fib.Anycast {
 		w.icmpError(p, errPort, 0)
 	}
 	return packet.ReasonNoSocket
+}
+
+// liteOrWholeSumOK verifies a UDP checksum, or that of UDP-Lite over the bytes that it covers (n; 0 is all).
+func (p *passage) liteOrWholeSumOK(n int) bool {
+	if p.Proto != protoUDPLite || p.CsumGood || p.NeedsCsum {
+		return p.TransportSumOK()
+	}
+	b := p.L4Bytes()
+	if n == 0 {
+		n = len(b)
+	}
+	src, dst := p.Src(), p.Dst()
+	return checksum.Checksum(b[:n], packet.PseudoSum(src.Wire(p.V6), dst.Wire(p.V6), protoUDPLite, len(b))) == 0xffff
 }
 
 // deliverICMP answers echo and timestamp requests (RFC 792, RFC 1122 3.2.2.6 and 3.2.2.8). Errors about packets of

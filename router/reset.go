@@ -45,15 +45,22 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 		return
 	}
 
-	q := w.make()
-	l4 := 20
-	if p.V6 {
-		l4 = 40
+	l4 := 40
+	var options []byte
+	if !p.V6 {
+		if fromStack {
+			if options, ok = w.echoOptions(p, src); !ok {
+				return
+			}
+		}
+		l4 = 20 + len(options)
 	}
+	q := w.make()
 	q.SetLen(l4 + header.TCPMinimumSize)
 	if p.V6 {
 		putHeader6(q.Data, protoTCP, tos, w.s.hopLimit(dest.Dev), src, dst)
 	} else {
+		copy(q.Data[20:], options)
 		putHeader4(q.Data, l4, protoTCP, tos, w.s.ttl(), 0, true, src, dst)
 	}
 	b := q.Data[l4:]
