@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 )
 
 // moat runs a command line as a shell would.
@@ -107,6 +109,27 @@ func TestCheckAcceptsTheCourse(t *testing.T) {
 		if code, out, errs := moat("", "check", "-c", f); code != 0 || errs != "" || !strings.HasPrefix(out, "interfaces:") {
 			t.Errorf("%s: exit %d, %q", f, code, errs)
 		}
+	}
+}
+
+func TestTheConfigurationInComposeHolds(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compose struct {
+		Configs map[string]struct{ Content string }
+	}
+	if err := yaml.Unmarshal(b, &compose); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "moat.yaml")
+	if err := os.WriteFile(file, []byte(compose.Configs["dmz"].Content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := moat("", "check", "-c", file); code != 0 || !strings.Contains(out, "-A FORWARD -j REJECT") {
+		t.Errorf("exit %d, %q\n%s", code, errs, out)
 	}
 }
 
