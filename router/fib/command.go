@@ -21,8 +21,13 @@ func (b *Builder) Command(line string) error {
 	return b.run(cmds)
 }
 
+// run does all commands or none. A single command checks before it changes anything, so it needs no copy to fall back
+// to: a long list of routes would make one for each.
 func (b *Builder) run(cmds [][]string) error {
-	s := b.s.clone()
+	s := b.s
+	if len(cmds) > 1 {
+		s = s.clone()
+	}
 	var changes []Change
 	for _, words := range cmds {
 		c := &command{s: s, words: words, note: func(ch Change) { changes = append(changes, ch) }}

@@ -333,9 +333,6 @@ func (s *state) routeAdd(r *route, verb string) error {
 			equal = append(equal, o)
 		}
 	}
-	if r.typ == Local && !r.v6() {
-		s.customLocal = true
-	}
 	switch verb {
 	case "add":
 		if len(equal) > 0 {
@@ -347,6 +344,7 @@ func (s *state) routeAdd(r *route, verb string) error {
 				return errors.New("there is already such a route")
 			}
 			s.replace(equal[0], r)
+			s.noteLocal(r)
 			return nil
 		}
 		if verb != "replace" {
@@ -365,7 +363,15 @@ func (s *state) routeAdd(r *route, verb string) error {
 		}
 	}
 	s.insert(r, verb == "prepend" && !r.v6()) // IPv6 has no prepend
+	s.noteLocal(r)
 	return nil
+}
+
+// noteLocal remembers that the user has made local routes, which the check of sources must then look up.
+func (s *state) noteLocal(r *route) {
+	if r.typ == Local && !r.v6() {
+		s.customLocal = true
+	}
 }
 
 func (r *route) destination() string {

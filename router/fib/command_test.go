@@ -76,6 +76,30 @@ func TestFailedLineChangesNothing(t *testing.T) {
 	}
 }
 
+// TestFailedCommandChangesNothing: a command on its own has no copy to fall back to, so it must check first.
+func TestFailedCommandChangesNothing(t *testing.T) {
+	t.Parallel()
+	for n := range 40 {
+		g := newGenerator(uint64(1000 + n))
+		b := NewBuilder()
+		for _, l := range links {
+			if _, err := b.AddLink(l, 1500); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 40 {
+			c := g.command()
+			before := b.Clone()
+			if b.Command(c) == nil {
+				continue
+			}
+			if x, y := dump(t, before), dump(t, b); !slices.Equal(x, y) || b.s.touched != before.s.touched || b.s.customLocal != before.s.customLocal {
+				t.Fatalf("%s failed, and changed\n%s\nto\n%s", c, strings.Join(x, "\n"), strings.Join(y, "\n"))
+			}
+		}
+	}
+}
+
 // dump is everything that there is to see.
 func dump(t *testing.T, b *Builder) []string {
 	t.Helper()

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -102,5 +103,35 @@ func BenchmarkLookup(b *testing.B) {
 				f.Lookup(k)
 			}
 		})
+	}
+}
+
+// BenchmarkLookupFullTable has 100,000 IPv4 routes, a seventh of today's internet.
+func BenchmarkLookupFullTable(b *testing.B) {
+	builder := gateway(b)
+	for i := range 100_000 {
+		if err := builder.Route(fmt.Sprintf("%d.%d.%d.0/24 via 10.9.0.1", 20+i>>16, i>>8&255, i&255)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	f := builder.Build()
+	k := Key{Src: addr("192.168.1.9"), IIF: lan}
+	var n uint32
+	for b.Loop() {
+		n = n*1664525 + 1013904223
+		k.Dst = packet.Addr4([]byte{20 + byte(n>>31), byte(n >> 16), byte(n >> 8), 1})
+		f.Lookup(k)
+	}
+}
+
+func BenchmarkBuildFullTable(b *testing.B) {
+	builder := gateway(b)
+	for i := range 100_000 {
+		if err := builder.Route(fmt.Sprintf("%d.%d.%d.0/24 via 10.9.0.1", 20+i>>16, i>>8&255, i&255)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		builder.Build()
 	}
 }
