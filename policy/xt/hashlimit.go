@@ -293,7 +293,10 @@ func (t *hashlimitTable) key(p *policy.Packet) (k hashlimitKey, ok bool) {
 	if mode&(hashSrcPort|hashDstPort) == 0 {
 		return k, true
 	}
-	if p.V6 && p.ExtBad {
+	if p.V6 && p.FragOff != 0 {
+		return k, true
+	}
+	if p.V6 && !p.HasL4() {
 		return k, false
 	}
 	off := p.L4

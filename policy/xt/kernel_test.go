@@ -121,6 +121,7 @@ func (f *fixture) play(t *testing.T) {
 				break
 			}
 			if r.proto != 0 && (p.Proto != r.proto || p.ExtBad) {
+				p.HotDrop = p.ExtBad // ip6_packet_match
 				continue
 			}
 			switch {

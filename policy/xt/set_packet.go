@@ -90,11 +90,14 @@ func lessAddr(a, b packet.Addr) bool {
 	return false
 }
 
+// portHeader is how much of a transport header must be there before its ports count.
+var portHeader = [256]int{protoTCP: 20, protoUDP: 8, protoUDPLite: 8, protoSCTP: 12}
+
 // portOf is the port of a packet as sets see it, with its protocol: of ICMP the type and code, of other protocols
 // without ports 0 (ip_set_getport.c).
 func portOf(p *policy.Packet, dst bool) (port uint16, proto uint8, ok bool) {
-	if p.V6 && p.ExtBad {
-		return 0, 0, false
+	if p.V6 && !p.HasL4() {
+		return 0, 0, false // the kernel walks IPv6 headers as conntrack does; a later fragment has none for it
 	}
 	switch p.Proto {
 	case protoTCP, protoUDP, protoUDPLite, protoSCTP:
@@ -102,7 +105,7 @@ func portOf(p *policy.Packet, dst bool) (port uint16, proto uint8, ok bool) {
 		if dst {
 			src = to
 		}
-		return src, p.Proto, ok
+		return src, p.Proto, ok && p.L4Len() >= portHeader[p.Proto]
 	case protoICMP, protoICMPv6:
 		if t := p.L4Bytes(); len(t) >= 8 && (p.Proto == protoICMPv6) == p.V6 {
 			return uint16(t[0])<<8 | uint16(t[1]), p.Proto, true
