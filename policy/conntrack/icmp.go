@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -62,7 +61,8 @@ func (x *look) related(ref *Ref, src, dst packet.Addr, proto uint8, l4 []byte) b
 	}
 	if outer, want := x.p.Dst(), c.tuple[d].Dst; outer != want {
 		if x.logs(x.p.Proto) {
-			x.log(x.p.Proto, fmt.Sprintf("outer daddr %s != inner %s", outer, want))
+			b := append([]byte("outer daddr "), inner.appendAddr(nil, &outer)...)
+			x.log(x.p.Proto, string(inner.appendAddr(append(b, " != inner "...), &want)))
 		}
 		c.put()
 		return x.error()
