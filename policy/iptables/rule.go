@@ -240,22 +240,28 @@ func (p *parser) loadMatch(ext *xt.MatchExt, col int) {
 	p.loaded = append(p.loaded, &instance{name: ext.Name, col: col, options: ext.Options, option: m.Option, match: m})
 }
 
-// moduleHint names an extension that has the option.
+// moduleHint names the extensions that have the option.
 func moduleHint(fam policy.Family, option string) string {
+	var needs []string
 	for _, m := range xt.Matches {
-		if m.Families&(1<<fam) != 0 && slices.Contains(m.Options, option) {
-			if n, ok := xt.ParseProtocol(m.Name); ok && n != 0 {
-				return fmt.Sprintf(": it needs \"-p %s\" before it", m.Name)
-			}
-			return fmt.Sprintf(": it needs \"-m %s\" before it", m.Name)
+		if m.Families&(1<<fam) == 0 || !slices.Contains(m.Options, option) {
+			continue
 		}
+		flag := "-m "
+		if n, ok := xt.ParseProtocol(m.Name); ok && n != 0 {
+			flag = "-p "
+		}
+		needs = append(needs, flag+m.Name)
 	}
 	for _, t := range xt.Targets {
 		if t.Families&(1<<fam) != 0 && slices.Contains(t.Options, option) {
-			return fmt.Sprintf(": it needs \"-j %s\" before it", t.Name)
+			needs = append(needs, "-j "+t.Name)
 		}
 	}
-	return ""
+	if needs == nil {
+		return ""
+	}
+	return ": it needs " + strings.Join(needs, " or ") + " before it"
 }
 
 // core handles one of iptables' own options and tells how many words it took.
@@ -267,6 +273,9 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 		}
 		arg = args[0]
 		used = 1
+		if arg == "!" && strings.IndexByte("sdpio", c.letter) >= 0 {
+			return 0, faultf(col, "\"!\" stands in front of the option, as in \"! -%c value\"", c.letter)
+		}
 	}
 	if not && !strings.ContainsRune("sdpiof", rune(c.letter)) {
 		return 0, faultf(col, "\"!\" cannot stand in front of \"-%c\"", c.letter)
@@ -378,15 +387,10 @@ func (p *parser) protocol(arg string, not bool) error {
 
 // iface checks the name of an interface; "+" alone is any, unless it is inverted.
 func iface(name string, not bool) (string, error) {
-	switch {
-	case name == "":
-		return "", errors.New("the name of the interface is empty")
-	case len(name) > 15:
-		return "", fmt.Errorf("interface name %q is longer than 15 bytes", name)
-	case name == "+" && !not:
+	if name == "+" && !not {
 		return "", nil
 	}
-	return name, nil
+	return name, xt.CheckIface(name)
 }
 
 func (p *parser) jumpTo(name string, col int) error {

@@ -133,8 +133,8 @@ func checkChainName(name string) error {
 		return fmt.Errorf("chain name %q is longer than 28 bytes", name)
 	case name[0] == '-' || name[0] == '!':
 		return fmt.Errorf("a chain name does not start with %q", name[:1])
-	case strings.ContainsAny(name, " \t"):
-		return fmt.Errorf("chain name %q has blanks in it", name)
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '"' }):
+		return fmt.Errorf("chain name %q has a blank or a quote in it", name)
 	case slices.Contains(verdictNames, name) || name == "QUEUE":
 		return fmt.Errorf("%s is a verdict, no chain can be named so", name)
 	}

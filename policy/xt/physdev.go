@@ -3,6 +3,7 @@ package xt
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/moat-router/moat/policy"
 )
@@ -46,10 +47,23 @@ func (m *physdev) Option(o *Opt) (ok bool, err error) {
 // argIface takes the next word as the name of an interface.
 func argIface(o *Opt) (string, error) {
 	s, err := o.Arg()
-	if err == nil && (s == "" || len(s) > 15) {
-		err = fmt.Errorf("bad interface name %q for %s: 1 to 15 bytes", s, o.Name)
+	if err == nil {
+		err = CheckIface(s)
 	}
 	return s, err
+}
+
+// CheckIface refuses what cannot be the name of an interface, or could not be written in a rule.
+func CheckIface(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name of the interface is empty")
+	case len(name) > 15:
+		return fmt.Errorf("interface name %q is longer than 15 bytes", name)
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == '"' }):
+		return fmt.Errorf("interface name %q has a blank, a slash or a quote in it", name)
+	}
+	return nil
 }
 
 func (m *physdev) Done(*RuleInfo) (policy.Match, error) {
