@@ -11,7 +11,7 @@ import (
 type Config struct {
 	Interfaces []Interface `mapstructure:"interfaces" yaml:"interfaces"`
 	Routes     []string    `mapstructure:"routes" yaml:"routes,omitempty"`     // words of "ip route add"
-	IPRules    []string    `mapstructure:"ip_rules" yaml:"ip_rules,omitempty"` // words of "ip rule add"
+	IPRules    []string    `mapstructure:"ip_rules" yaml:"ip_rules,omitempty"` // words of "ip rule add", without these
 	Rules      Rules       `mapstructure:"rules" yaml:"rules,omitempty"`
 	Sets       string      `mapstructure:"sets" yaml:"sets,omitempty"` // "ipset save" text, or a file with it
 	Profile    string      `mapstructure:"profile" yaml:"profile"`
@@ -35,6 +35,7 @@ type Config struct {
 	V6       Source `mapstructure:"-" yaml:"-"`
 	SetsText Source `mapstructure:"-" yaml:"-"`
 
+	base   *sysctl.Values
 	values *sysctl.Values
 	fib    *fib.Builder
 }
@@ -87,6 +88,10 @@ type Source struct {
 
 // Values are the gateway's sysctls with the profile and the file's own on top, for the interfaces of the file.
 func (c *Config) Values() *sysctl.Values { return c.values }
+
+// SysctlBase is what the router's sysctls start from, before it has interfaces: the gateway's start, the profile, and what
+// the file says of conf.default.
+func (c *Config) SysctlBase() *sysctl.Values { return c.base }
 
 // FIB is a Builder with the file's interfaces, addresses, routes and rules; a fresh copy each time.
 func (c *Config) FIB() *fib.Builder { return c.fib.Clone() }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -147,7 +148,7 @@ func TestLoadSaysWhyAFileCannotBeRead(t *testing.T) {
 
 func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	c, err := Parse("f.yaml", []byte(base+"sysctls: [net.netfilter.nf_conntrack_udp_timeout=77]\nprofile: rfc4787\n"), t.TempDir())
+	c, err := Parse("f.yaml", []byte(base+"sysctls: [net.ipv4.conf.lan.rp_filter=0, net/ipv4/conf/default/rp_filter=1, net.netfilter.nf_conntrack_udp_timeout=77]\nprofile: rfc4787\n"), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +163,8 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		"net.netfilter.nf_conntrack_udp_timeout":        "77",  // the file is stronger than the profile
 		"net.netfilter.nf_conntrack_udp_timeout_stream": "300", // the profile is stronger than the start
 		"net.ipv4.conf.lan.forwarding":                  "1",
+		"net.ipv4.conf.wan.rp_filter":                   "1", // interfaces begin with what default says
+		"net.ipv4.conf.lan.rp_filter":                   "0",
 	} {
 		if got, _ := c.Values().Get(name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
@@ -200,6 +203,12 @@ queues: 2
 	}
 	if c.V4.Text != "*filter\nCOMMIT\n" || c.V6.Text != "*filter\nCOMMIT\n" || c.V6.Name != filepath.Join(dir, "v6.rules") {
 		t.Errorf("%+v %+v", c.V4, c.V6)
+	}
+	if want := []string{"fwmark 1/0xff table 100", "from ::/0 fwmark 2 table 100"}; !slices.Equal(c.IPRules, want) {
+		t.Errorf("%q", c.IPRules)
+	}
+	if rules, err := c.FIB().Build().Query("-6 rule"); err != nil || rules[1] != "32765:\tfrom all fwmark 0x2 lookup 100" {
+		t.Errorf("%q %v", rules, err)
 	}
 	if c.LogPath() != filepath.Join(dir, "moat.log") {
 		t.Error(c.LogPath())

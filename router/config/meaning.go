@@ -186,22 +186,41 @@ func (c *checker) peer(in *Interface, path string) {
 	}
 }
 
+// routes are checked in the order in which the router will do it: routes, then rules.
 func (c *checker) routes(cfg *Config) {
-	// Rules first: whether local and main are one table depends on them.
-	for i, r := range cfg.IPRules {
-		words := strings.TrimPrefix(strings.TrimSpace(r), "ip ")
-		if !strings.Contains(words, "rule ") {
-			words = "rule add " + words
-		}
-		if err := cfg.fib.Command(words); err != nil {
-			c.at(index("ip_rules", i), "%s", inner(err))
-		}
-	}
 	for i, r := range cfg.Routes {
-		if err := cfg.fib.Route(strings.TrimPrefix(strings.TrimSpace(r), "ip route add ")); err != nil {
+		cfg.Routes[i] = strings.TrimPrefix(strings.TrimSpace(r), "ip route add ")
+		if err := cfg.fib.Route(cfg.Routes[i]); err != nil {
 			c.at(index("routes", i), "%s", inner(err))
 		}
 	}
+	for i, r := range cfg.IPRules {
+		cfg.IPRules[i] = ruleWords(r)
+		if err := cfg.fib.Command("rule add " + cfg.IPRules[i]); err != nil {
+			c.at(index("ip_rules", i), "%s", inner(err))
+		}
+	}
+}
+
+// ruleWords brings a rule to what stands behind "ip rule add". The option -6 becomes a selector that says the same,
+// unless an address in the rule tells its family anyway.
+func ruleWords(r string) string {
+	words := strings.Fields(r)
+	v6 := false
+	for len(words) > 0 {
+		switch words[0] {
+		case "-6":
+			v6 = true
+		case "ip", "-4", "rule", "ru", "add":
+		default:
+			if v6 && !strings.Contains(r, ":") {
+				words = append([]string{"from", "::/0"}, words...)
+			}
+			return strings.Join(words, " ")
+		}
+		words = words[1:]
+	}
+	return ""
 }
 
 // inner takes the repetition of the words out of a fib error: the key names them.
@@ -212,8 +231,10 @@ func inner(err error) error {
 	return err
 }
 
+// sysctls applies the profile and the file's settings. What is said of "default" comes before the interfaces, which begin
+// with it, wherever it stands in the list.
 func (c *checker) sysctls(cfg *Config) {
-	v := sysctl.Gateway().WithDevices(cfg.Names())
+	v := sysctl.Gateway()
 	profile, err := sysctl.Profile(cfg.Profile)
 	if err == nil {
 		v, err = v.Apply(profile)
@@ -222,20 +243,29 @@ func (c *checker) sysctls(cfg *Config) {
 		c.at("profile", "%s", err)
 		return
 	}
-	for i, s := range cfg.Sysctls {
-		p := index("sysctls", i)
-		name, value, ok := strings.Cut(s, "=")
-		if !ok {
-			c.at(p, "%q has no \"=\"; write \"name=value\"", s)
-			continue
+	set := func(early bool) {
+		for i, s := range cfg.Sysctls {
+			name, value, ok := strings.Cut(s, "=")
+			if strings.Contains(strings.ReplaceAll(name, "/", "."), ".conf.default.") != early {
+				continue
+			}
+			p := index("sysctls", i)
+			if !ok {
+				c.at(p, "%q has no \"=\"; write \"name=value\"", s)
+				continue
+			}
+			next, err := v.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+			if err != nil {
+				c.at(p, "%s", strings.TrimPrefix(err.Error(), "sysctl "))
+				continue
+			}
+			v = next
 		}
-		next, err := v.Set(strings.TrimSpace(name), strings.TrimSpace(value))
-		if err != nil {
-			c.at(p, "%s", strings.TrimPrefix(err.Error(), "sysctl "))
-			continue
-		}
-		v = next
 	}
+	set(true)
+	cfg.base = v
+	v = v.WithDevices(cfg.Names())
+	set(false)
 	cfg.values = v
 }
 
