@@ -52,7 +52,7 @@ const (
 // pointer, a gateway.
 func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	k := kind[policy.FamilyOf(p.V6)]
-	if k.typ == 255 || !w.mayAnswer(p, k.typ, k.code) {
+	if k.typ == 255 || w.sending[family(p)] || !w.mayAnswer(p, k.typ, k.code) {
 		return
 	}
 	src, ok := w.errorSource(p)
@@ -87,7 +87,15 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	q.CT = p.CT.ForError()
 	q.Mark = key.Mark
 	q.dest = dest
+	w.sendICMP(q)
+}
+
+// sendICMP sends an ICMP message of ours.
+func (w *worker) sendICMP(q *passage) {
+	f := family(q)
+	w.sending[f] = true
 	w.nested(q, w.output)
+	w.sending[f] = false
 }
 
 // hops is the TTL or hop limit of a packet that the router makes.

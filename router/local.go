@@ -129,14 +129,14 @@ func (w *worker) deliverICMP(p *passage) packet.Reason {
 		if w.s.sys.ICMPEchoIgnoreAll || broad && w.s.sys.ICMPEchoIgnoreBroadcasts {
 			return packet.ReasonLocalIgnored
 		}
-		w.icmpReply(p, func(b []byte) { b[0] = 0 })
+		w.icmpReply(p, len(h), func(b []byte) { b[0] = 0 })
 		return packet.ReasonNone
 	case 13:
 		if broad && w.s.sys.ICMPEchoIgnoreBroadcasts || len(h) < 20 {
 			return packet.ReasonLocalIgnored
 		}
 		ms := w.msOfDay()
-		w.icmpReply(p, func(b []byte) {
+		w.icmpReply(p, 20, func(b []byte) {
 			b[0] = 14
 			binary.BigEndian.PutUint32(b[12:], ms) // received
 			binary.BigEndian.PutUint32(b[16:], ms) // sent
@@ -159,8 +159,11 @@ func (w *worker) errorToSocket(p *passage) packet.Reason {
 	return packet.ReasonNone
 }
 
-// icmpReply answers an ICMP query with its own bytes, after edit has made a reply of them.
-func (w *worker) icmpReply(p *passage, edit func(icmp []byte)) {
+// icmpReply answers an ICMP query with the first n of its own bytes, after edit has made a reply of them.
+func (w *worker) icmpReply(p *passage, n int, edit func(icmp []byte)) {
+	if w.sending[family(p)] {
+		return
+	}
 	src := p.Dst()
 	if p.dest.Type != fib.Local {
 		src = packet.Addr{} // asked of a broadcast or multicast address: the route's own source
@@ -177,7 +180,7 @@ func (w *worker) icmpReply(p *passage, edit func(icmp []byte)) {
 		src = dest.PrefSrc
 	}
 	q := w.make()
-	l4 := p.L4Bytes()
+	l4 := p.L4Bytes()[:n]
 	if p.V6 {
 		q.SetLen(40 + len(l4))
 		putHeader6(q.Data, protoICMPv6, p.TOS(), w.s.hopLimit(dest.Dev), src, p.Src())
@@ -200,7 +203,7 @@ func (w *worker) icmpReply(p *passage, edit func(icmp []byte)) {
 	q.PutTransportChecksum()
 	q.Mark = k.Mark
 	q.dest = dest
-	w.nested(q, w.output)
+	w.sendICMP(q)
 }
 
 // deliverICMPv6 answers echo requests (RFC 4443 4.2) and neighbour solicitations for our own addresses (RFC 4861 7.2.4;
@@ -216,7 +219,7 @@ func (w *worker) deliverICMPv6(p *passage) packet.Reason {
 			p.dest.Type == fib.Anycast && w.s.sys.ICMPv6EchoIgnoreAnycast {
 			return packet.ReasonLocalIgnored
 		}
-		w.icmpReply(p, func(b []byte) { b[0] = 129 })
+		w.icmpReply(p, len(h), func(b []byte) { b[0] = 129 })
 		return packet.ReasonNone
 	case h[0] == 135:
 		return w.solicited(p, h)

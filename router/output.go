@@ -111,8 +111,7 @@ func (w *worker) transmit(p *passage) packet.Reason {
 	return w.send(p, out)
 }
 
-// loop delivers what the router sends to itself: it comes in again by lo, its connection already known
-// (loopback_xmit).
+// loop takes what the router sends to itself: it comes in again by lo, its connection already known (loopback_xmit).
 func (w *worker) loop(p *passage) packet.Reason {
 	q := w.make()
 	q.Load(p.Data)
@@ -122,6 +121,6 @@ func (w *worker) loop(p *passage) packet.Reason {
 	q.In, q.in = &w.r.lo.Dev, w.r.lo
 	q.CT = p.CT
 	p.CT = conntrack.Ref{} // the reference moves on
-	w.nested(q, w.arrive)
+	w.looped = append(w.looped, q)
 	return packet.ReasonNone
 }

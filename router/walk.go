@@ -13,7 +13,13 @@ import (
 func (w *worker) receive(b *packet.Packet, in *device) {
 	p := w.begin(b)
 	p.In, p.in = &in.Dev, in
-	w.end(p, w.arrive(p))
+	w.Depth++
+	why := w.arrive(p)
+	w.Depth--
+	w.end(p, why)
+	if len(w.looped) > 0 {
+		w.drain()
+	}
 }
 
 // arrive is step 2: is it an IP datagram? (ip_rcv, ip6_rcv)

@@ -27,6 +27,10 @@ type worker struct {
 	echo   [40]byte          // options of an answer
 	cut    *frag.Cutter
 	routes routeCache
+	looped []*passage // sent to ourselves: comes in over lo when the walk at hand is over, as in Linux
+	// sending tells that an ICMP message of ours is on its walk: no error about it, or about what it brings about, is made
+	// (icmp_xmit_lock).
+	sending [policy.NumFamilies]bool
 }
 
 // passage is a packet on its walk: what netfilter sees of it, and what routing decided.
@@ -95,7 +99,8 @@ func (w *worker) end(p *passage, why packet.Reason) {
 	w.ctx = append(w.ctx, p)
 }
 
-// nested runs a walk inside another one, unless they nest too deep.
+// nested runs a walk, perhaps inside another one, unless they nest too deep. When the outermost is over, what was sent
+// to the router itself on the way comes in.
 func (w *worker) nested(p *passage, walk func(*passage) packet.Reason) {
 	why := packet.ReasonLoop
 	if w.Depth < maxDepth {
@@ -104,4 +109,24 @@ func (w *worker) nested(p *passage, walk func(*passage) packet.Reason) {
 		w.Depth--
 	}
 	w.end(p, why)
+	if w.Depth == 0 && len(w.looped) > 0 {
+		w.drain()
+	}
+}
+
+// maxLooped is how many packets one arrival may bring in over lo before the rest of them dies.
+const maxLooped = 64
+
+// drain lets in what waits on lo, in order; it may bring about more of it.
+func (w *worker) drain() {
+	w.Depth++
+	for i := 0; i < len(w.looped); i++ {
+		p, why := w.looped[i], packet.ReasonLoop
+		if i < maxLooped {
+			why = w.arrive(p)
+		}
+		w.end(p, why)
+	}
+	w.looped = w.looped[:0]
+	w.Depth--
 }
