@@ -1,7 +1,6 @@
 package xt
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -78,34 +77,6 @@ func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr
 	}
 }
 
-// tooMany tells whether a range holds more addresses, or networks of the mask's size, than may be expanded.
-func tooMany(lo, hi packet.Addr, netmask int, fam policy.Family, times int) bool {
-	n := binary.BigEndian.Uint64(hi[8:]) - binary.BigEndian.Uint64(lo[8:])
-	if binary.BigEndian.Uint64(hi[:8]) != binary.BigEndian.Uint64(lo[:8]) {
-		return true
-	}
-	if netmask != 0 {
-		n >>= addrBits(fam) - max(netmask, addrBits(fam)-63)
-	}
-	return n >= uint64(setExpandMax/times)
-}
-
-// nextAddr is the first address of the next network of the mask's size, or the next address.
-func nextAddr(ip netip.Addr, fam policy.Family, netmask int) netip.Addr {
-	if netmask == 0 || netmask == addrBits(fam) {
-		return ip.Next()
-	}
-	b := ip.As16()
-	at := 127 - addrBits(fam) + netmask
-	for i := at; i >= 0; i-- {
-		bit := byte(0x80 >> (i % 8))
-		if b[i/8] ^= bit; b[i/8]&bit != 0 {
-			break
-		}
-	}
-	return netip.AddrFrom16(b)
-}
-
 func (s *set) expandNet(in []setElem, text string) (out []setElem, err error) {
 	var nets []netip.Prefix
 	if strings.Contains(text, "-") {
@@ -128,36 +99,6 @@ func (s *set) expandNet(in []setElem, text string) (out []setElem, err error) {
 		}
 	}
 	return out, nil
-}
-
-// coverRange cuts a range of addresses into networks.
-func coverRange(lo, hi netip.Addr) (nets []netip.Prefix) {
-	for {
-		bits := lo.BitLen()
-		for bits > 0 {
-			wider := netip.PrefixFrom(lo, bits-1)
-			if wider.Masked().Addr() != lo || hi.Less(lastOf(wider)) {
-				break
-			}
-			bits--
-		}
-		p := netip.PrefixFrom(lo, bits)
-		nets = append(nets, p)
-		last := lastOf(p)
-		if !last.Less(hi) {
-			return nets
-		}
-		lo = last.Next()
-	}
-}
-
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // expandPort reads "80", "tcp:80-90", "icmp:8/0" or "47:0"; without a protocol it is TCP.

@@ -107,6 +107,7 @@ func (t *tcpmss) Exec(p *policy.Packet) policy.Verdict {
 			if binary.BigEndian.Uint16(opts[i+2:]) > mss {
 				var b [2]byte
 				binary.BigEndian.PutUint16(b[:], mss)
+				// Deviates at an odd offset: the kernel forgets to swap there, and its SYN leaves with a wrong checksum.
 				p.Overwrite(20+i+2, b[:])
 			}
 			return policy.Continue
