@@ -53,6 +53,10 @@ type Rule struct {
 
 	Line int // in the file it came from; 0 if none
 
+	// Initial is what its counter began with. Two Rulesets with the same pointer here hold the same rule, and its counter
+	// goes on from one to the other.
+	Initial *Count
+
 	// Counter is in slot Index of the ruleset's counters.
 	Index int
 	head  headProg
@@ -64,6 +68,7 @@ type Chain struct {
 	Builtin bool
 	Policy  Verdict // Accept or Drop; Return in user chains
 	Rules   []*Rule
+	Initial *Count // as of a Rule, for the policy's counter
 	// Index is the slot of the policy's counter.
 	Index int
 }
@@ -75,6 +80,8 @@ type Table struct {
 	Base   [NumHooks]*Chain
 	// Chains are all of them: the built-in ones in TableHooks' order, then the user's in the order of the file.
 	Chains []*Chain
+	// Origin is what the reader made it of; the same value in two Rulesets means that nobody edited the table.
+	Origin any
 }
 
 // Count is a packets and bytes pair.

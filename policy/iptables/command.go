@@ -97,7 +97,7 @@ func (p *parser) finish() (*command, *fault) {
 
 // compileRules makes one rule for each pair of source and destination address.
 func (p *parser) compileRules() *fault {
-	r := &rule{counters: p.counters}
+	r := &rule{}
 	info := &xt.RuleInfo{Family: p.fam, Table: p.tab.id, Chain: p.cmd.chain, Head: &p.head, Shared: p.shared}
 	for _, x := range p.loaded {
 		if x.match == nil {
@@ -149,9 +149,7 @@ func (p *parser) compileRules() *fault {
 			one.Head.Src, one.Head.SrcMask = s.addr, s.mask
 			one.Head.Dst, one.Head.DstMask = d.addr, d.mask
 			one.Line = p.line
-			if len(p.cmd.rules) > 0 {
-				one.refresh()
-			}
+			one.Initial = &policy.Count{Packets: p.counters.Packets, Bytes: p.counters.Bytes}
 			p.cmd.rules = append(p.cmd.rules, &one)
 		}
 	}
@@ -168,21 +166,4 @@ func checkRule(ext any, name string, r *rule) error {
 		return fmt.Errorf("%s: %v", name, err)
 	}
 	return nil
-}
-
-// refresh gives the rule its own fresh state where its extensions keep any.
-func (r *rule) refresh() {
-	copied := false
-	for i, m := range r.Matches {
-		if s, ok := m.(xt.Stateful); ok {
-			if !copied {
-				r.Matches = slices.Clone(r.Matches)
-				copied = true
-			}
-			r.Matches[i] = s.Fresh().(policy.Match)
-		}
-	}
-	if s, ok := r.Target.(xt.Stateful); ok {
-		r.Target = s.Fresh().(policy.Target)
-	}
 }

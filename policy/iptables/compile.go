@@ -1,6 +1,8 @@
 package iptables
 
 import (
+	"slices"
+
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/xt"
 )
@@ -22,7 +24,11 @@ func Compile(v4, v6 *Set, prev *policy.Ruleset, workers int) (*policy.Ruleset, e
 			if err := t.check(""); err != nil {
 				return nil, err
 			}
-			rs.Tables[s.family][id] = t.compile(s.family)
+			var old *policy.Table
+			if prev != nil {
+				old = prev.Tables[s.family][id]
+			}
+			rs.Tables[s.family][id] = t.compile(s.family, old)
 			if conntrack, accounting := t.uses(); conntrack {
 				rs.UsesConntrack[s.family], rs.UsesDefrag[s.family] = true, true
 				rs.UsesAccounting = rs.UsesAccounting || accounting
@@ -30,64 +36,93 @@ func Compile(v4, v6 *Set, prev *policy.Ruleset, workers int) (*policy.Ruleset, e
 		}
 	}
 	rs.Prepare(workers)
-	for _, s := range []*Set{v4, v6} {
-		if s == nil {
-			continue
-		}
-		for id, t := range s.tables {
-			if t != nil {
-				t.count(rs, rs.Tables[s.family][id], prev)
-			}
-		}
-	}
+	carryCounters(rs, prev)
 	return rs, nil
 }
 
-// compile makes the policy.Table. The Set keeps its own rules, since one Ruleset after the other is made of them.
-func (t *table) compile(fam policy.Family) *policy.Table {
-	out := &policy.Table{ID: t.id, Family: fam}
+// compile makes the policy.Table. old is what is in use now, or nil: if it was made of this very table, its matches
+// and targets go on with the state that they have; else those that keep state begin anew.
+func (t *table) compile(fam policy.Family, old *policy.Table) *policy.Table {
+	out := &policy.Table{ID: t.id, Family: fam, Origin: t}
 	chains := map[string]*policy.Chain{}
 	all := t.all()
 	for _, c := range all {
-		pc := &policy.Chain{Name: c.name, Builtin: c.builtin, Policy: c.policy}
+		pc := &policy.Chain{Name: c.name, Builtin: c.builtin, Policy: c.policy, Initial: c.initial}
 		chains[c.name] = pc
 		out.Chains = append(out.Chains, pc)
 	}
 	for i, h := range policy.TableHooks[t.id] {
 		out.Base[h] = out.Chains[i]
 	}
+	same := old != nil && old.Origin == t
 	for i, c := range all {
 		pc := out.Chains[i]
 		pc.Rules = make([]*policy.Rule, len(c.rules))
 		for j, r := range c.rules {
-			if !t.loaded && r.compiled != nil {
-				r.refresh()
-			}
 			one := r.Rule
 			one.Jump = chains[r.jump]
+			if same {
+				one.Matches, one.Target = old.Chains[i].Rules[j].Matches, old.Chains[i].Rules[j].Target
+			} else {
+				refresh(&one)
+			}
 			pc.Rules[j] = &one
 		}
 	}
-	t.loaded = true
 	return out
 }
 
-// count sets the counters of the new Ruleset and notes what has become of each rule.
-func (t *table) count(rs *policy.Ruleset, out *policy.Table, prev *policy.Ruleset) {
-	for i, c := range t.all() {
-		pc := out.Chains[i]
-		if prev != nil && c.in == prev && c.compiled != nil {
-			c.counters = prev.Count(c.compiled.Index)
-		}
-		c.compiled, c.in = pc, rs
-		rs.SetCount(pc.Index, c.counters)
-		for j, r := range c.rules {
-			pr := pc.Rules[j]
-			if prev != nil && r.in == prev && r.compiled != nil {
-				r.counters = prev.Count(r.compiled.Index)
+// refresh gives the rule its own fresh state where its extensions keep any.
+func refresh(r *policy.Rule) {
+	copied := false
+	for i, m := range r.Matches {
+		if s, ok := m.(xt.Stateful); ok {
+			if !copied {
+				r.Matches = slices.Clone(r.Matches)
+				copied = true
 			}
-			r.compiled, r.in = pr, rs
-			rs.SetCount(pr.Index, r.counters)
+			r.Matches[i] = s.Fresh().(policy.Match)
+		}
+	}
+	if s, ok := r.Target.(xt.Stateful); ok {
+		r.Target = s.Fresh().(policy.Target)
+	}
+}
+
+// carryCounters sets the counters of a new Ruleset: to where they stand in prev for chains and rules that were there,
+// else to what they begin with.
+func carryCounters(rs, prev *policy.Ruleset) {
+	stand := map[*policy.Count]policy.Count{}
+	each(prev, func(index int, initial *policy.Count) { stand[initial] = prev.Count(index) })
+	each(rs, func(index int, initial *policy.Count) {
+		n, ok := stand[initial]
+		if !ok {
+			n = *initial
+		}
+		rs.SetCount(index, n)
+	})
+}
+
+// each visits the counters of a Ruleset.
+func each(rs *policy.Ruleset, visit func(index int, initial *policy.Count)) {
+	if rs == nil {
+		return
+	}
+	for f := range rs.Tables {
+		for _, t := range rs.Tables[f] {
+			if t == nil {
+				continue
+			}
+			for _, c := range t.Chains {
+				if c.Initial != nil {
+					visit(c.Index, c.Initial)
+				}
+				for _, r := range c.Rules {
+					if r.Initial != nil {
+						visit(r.Index, r.Initial)
+					}
+				}
+			}
 		}
 	}
 }

@@ -32,7 +32,8 @@
 //
 // # Concurrency
 //
-// A Set belongs to one goroutine at a time, and so does Compile. A compiled Ruleset is safe for all.
+// A Set does not change once Parse or Apply has returned it, and Compile changes neither it nor the Ruleset that it
+// follows: all of them may be shared.
 //
 // # Limits
 //

@@ -119,6 +119,10 @@ func TestCountersOfRulesThatStayGoOnAcrossAnEdit(t *testing.T) {
 		}
 	}
 	check()
+	mustCompile(t, mustApply(t, set, "-F"), nil) // somebody tries something: nothing of it may be seen
+	set = mustApply(t, set, "-C INPUT -p udp")
+	rs = mustCompile(t, set, rs)
+	check()
 	set = mustApply(t, set, "-Z INPUT 1")
 	rs = mustCompile(t, set, rs)
 	want = ":INPUT DROP [5:94]@[0:0] -A INPUT -s 10.0.0.0/8@[1:32] -A INPUT -p udp"
@@ -146,6 +150,7 @@ func TestLimitStartsAnewInAReplacedTableOnly(t *testing.T) {
 	if n := passes(); n != 2 {
 		t.Fatalf("%d passed, want the burst of 2", n)
 	}
+	mustCompile(t, set, nil) // to look at it only
 	set = mustApply(t, set, "-t mangle -A INPUT -f")
 	if rs = mustCompile(t, set, rs); passes() != 0 {
 		t.Error("an edit of another table filled the bucket again")

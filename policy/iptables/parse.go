@@ -206,7 +206,7 @@ func (r *reader) declare(line string) *fault {
 		return faultf(words[1].col, "%v", err)
 	}
 	c = r.tab.own(name)
-	c.counters, c.in = count, nil
+	c.initial = &count
 	return nil
 }
 
@@ -291,6 +291,9 @@ func (s *Set) Apply(args []string, o Options) (*Set, error) {
 	}
 	if err := tab.run(c, s.family); err != nil {
 		return nil, &Error{Msg: err.Error()}
+	}
+	if c.op == 'C' || c.op == 0 {
+		return s, nil
 	}
 	if err := tab.check(""); err != nil {
 		return nil, err

@@ -23,16 +23,10 @@ type command struct {
 	rules    []*rule
 }
 
-// rule is one rule in a Set. Rules are shared between the Sets that editing makes; they do not change but for what
-// Compile notes in them.
+// rule is one rule in a Set. Rules never change; the Sets that editing makes share them.
 type rule struct {
 	policy.Rule // without Jump
 	jump        string
-	counters    policy.Count // from the file
-
-	// What Compile made of it the last time.
-	compiled *policy.Rule
-	in       *policy.Ruleset
 }
 
 // instance is one extension loaded by a rule.

@@ -24,23 +24,19 @@ func (s *Set) Family() policy.Family { return s.family }
 
 // table is one table; it is copied before it is edited.
 type table struct {
-	id     policy.TableID
-	base   []*chain          // the built-in chains, in the order of policy.TableHooks
-	user   map[string]*chain // the others
-	loaded bool              // Compile has seen it: whoever edits copies first
+	id   policy.TableID
+	base []*chain          // the built-in chains, in the order of policy.TableHooks
+	user map[string]*chain // the others
 }
 
 // chain is one chain; a chain of a shared table is copied before it is edited.
 type chain struct {
-	name     string
-	builtin  bool
-	policy   policy.Verdict
-	counters policy.Count
-	rules    []*rule
-	owner    *table // the table that may edit it
-
-	compiled *policy.Chain
-	in       *policy.Ruleset
+	name    string
+	builtin bool
+	policy  policy.Verdict
+	initial *policy.Count // see policy.Chain
+	rules   []*rule
+	owner   *table // the table that may edit it
 }
 
 // tableByName finds a table; the error suggests.
@@ -61,7 +57,7 @@ func tableByName(name string) (policy.TableID, error) {
 func newTable(id policy.TableID) *table {
 	t := &table{id: id, user: map[string]*chain{}}
 	for _, h := range policy.TableHooks[id] {
-		t.base = append(t.base, &chain{name: h.String(), builtin: true, policy: policy.Accept, owner: t})
+		t.base = append(t.base, &chain{name: h.String(), builtin: true, policy: policy.Accept, initial: new(policy.Count), owner: t})
 	}
 	return t
 }
@@ -259,7 +255,7 @@ func (t *table) create(name string) error {
 	if t.chain(name) != nil {
 		return fmt.Errorf("chain %q exists already", name)
 	}
-	t.user[name] = &chain{name: name, policy: policy.Return, owner: t}
+	t.user[name] = &chain{name: name, policy: policy.Return, initial: new(policy.Count), owner: t}
 	return nil
 }
 
@@ -333,10 +329,7 @@ func (t *table) setPolicy(name, word string) error {
 		return fmt.Errorf("bad policy %q: a policy is ACCEPT or DROP", word)
 	}
 	c := t.own(name)
-	if c.policy != v {
-		c.policy = v
-		c.counters, c.in = policy.Count{}, nil
-	}
+	c.policy, c.initial = v, new(policy.Count)
 	return nil
 }
 
@@ -350,7 +343,7 @@ func (t *table) zero(c *command) error {
 		return nil
 	}
 	t.each(c.chain, func(ch *chain) {
-		ch.counters, ch.in = policy.Count{}, nil
+		ch.initial = new(policy.Count)
 		for i, r := range ch.rules {
 			ch.rules[i] = r.zeroed()
 		}
@@ -360,6 +353,6 @@ func (t *table) zero(c *command) error {
 
 func (r *rule) zeroed() *rule {
 	z := *r
-	z.counters, z.in = policy.Count{}, nil
+	z.Initial = new(policy.Count)
 	return &z
 }
