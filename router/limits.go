@@ -87,9 +87,10 @@ func (l *limiter) allow(w *worker, v6 bool, typ, code uint8, dst packet.Addr, de
 	} else if typ == 3 && code == 4 || w.s.sys.ICMPRatemask>>typ&1 == 0 {
 		return true
 	}
-	if rate == 0 || dest.Dev == w.r.lo.Index {
+	if dest.Dev == w.r.lo.Index {
 		return true
 	}
+	// A rate of 0 allows everything, but as in Linux it empties the bucket, which allowNoRoute shares.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bucket(dst, w.now).take(w.now, rate, xrlimBurst*rate)

@@ -91,7 +91,7 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 		}
 		p.Data = p.Data[:p.L4+n]
 	}
-	if !p.liteOrWholeSumOK(n) {
+	if !p.liteOrWholeSumOK(n) || p.staleSum() {
 		return packet.ReasonLocalChecksum
 	}
 	if taken, why := w.toSocket(p); taken {
@@ -101,6 +101,20 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 		w.icmpError(p, errPort, 0)
 	}
 	return packet.ReasonNoSocket
+}
+
+// staleSum tells whether Linux would take the checksum of an IPv6 UDP packet for wrong although it is right: conntrack
+// had summed up the whole packet, header included, and then a rule changed the header (TOS, hop limit), which in IPv6
+// no checksum of its own makes up for. UDP trusts such a sum where it would be long to compute (CHECKSUM_BREAK).
+func (p *passage) staleSum() bool {
+	const short = 76
+	return p.head6 != 0 && len(p.L4Bytes()) > short && sum64(p.head6) != sum64(binary.BigEndian.Uint64(p.Data))
+}
+
+func sum64(v uint64) uint16 {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], v)
+	return checksum.Checksum(b[:], 0)
 }
 
 // liteOrWholeSumOK verifies a UDP checksum, or that of UDP-Lite over the bytes that it covers (n; 0 is all).

@@ -41,6 +41,7 @@ func (w *worker) parameterProblem(p *passage, e packet.ParamProblem) {
 // destinationHeaders6 processes the extension headers of a packet for the router itself, in their order
 // (ip6_protocol_deliver_rcu): fragments are gathered here, behind INPUT.
 func (w *worker) destinationHeaders6(p *passage) packet.Reason {
+	named := 6 // where the number of the next header stands
 	for it := p.ExtHeaders(); ; {
 		next, off, n, ok := it.Next()
 		if !ok {
@@ -49,9 +50,14 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 			}
 			return packet.ReasonNone
 		}
+		if next == protoAH { // authentication without IPsec: a protocol that nobody here speaks
+			w.icmpError(p, errProtocol, uint32(named))
+			return packet.ReasonNoProtocol
+		}
 		if off+n > len(p.Data) {
 			return packet.ReasonIPv6ExtHeader
 		}
+		named = off
 		switch next {
 		case 60:
 			problem, why := p.CheckDestOptions(off, maxOptions6)
@@ -74,7 +80,7 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 			if p.Packet.Packet == before {
 				return packet.ReasonFragMalformed
 			}
-			it = p.ExtHeaders() // the whole has other headers; those in front are looked at again, which does no harm
+			it, named = p.ExtHeaders(), 6 // the whole has other headers; those in front are looked at again, which does no harm
 		}
 	}
 }

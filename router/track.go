@@ -1,6 +1,8 @@
 package router
 
 import (
+	"encoding/binary"
+
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/policy/helper"
@@ -18,6 +20,9 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 		info.Out = p.Out.Name
 	} else {
 		info.In = p.In.Name
+	}
+	if p.V6 && p.Proto == protoUDP && h == policy.PreRouting && !p.CsumGood && !p.NeedsCsum && w.CT.Params().Checksum {
+		p.head6 = binary.BigEndian.Uint64(p.Data)
 	}
 	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
 }

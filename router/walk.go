@@ -65,16 +65,13 @@ func (w *worker) route(p *passage) packet.Reason {
 	if why := w.lookup(p); why != packet.ReasonNone {
 		return why
 	}
+	if why := w.readOptions(p); why != packet.ReasonNone {
+		return why
+	}
 	switch p.dest.Type {
 	case fib.Local, fib.Broadcast, fib.Anycast, fib.Multicast:
-		if why := w.readOptions(p); why != packet.ReasonNone {
-			return why
-		}
 		return w.input(p)
 	case fib.Unicast:
-		if why := w.readOptions(p); why != packet.ReasonNone {
-			return why
-		}
 		return w.forward(p)
 	}
 	return w.noRoute(p)

@@ -43,6 +43,7 @@ type passage struct {
 	options  packet.IPOptions
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
 	held     *packet.Packet // the datagram that reassembly lent us
+	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
 }
 
 // stats are one worker's counters; readers add them up.
