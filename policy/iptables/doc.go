@@ -21,8 +21,8 @@
 //
 // # Life of a line
 //
-// words.go cuts it as iptables-restore does; rule.go walks the words as getopt_long would, handing options to the
-// extensions of package xt; set.go puts the rule into its chain; hooks.go finds, once the table is complete, from
+// words.go cuts it as iptables-restore does; rule.go walks the words as getopt_long would: core.go takes iptables' own
+// options, the extensions of package xt take theirs, command.go checks and compiles the whole; set.go puts the rule into its chain; hooks.go finds, once the table is complete, from
 // which hooks each rule can be reached, refuses loops and lets extensions refuse hooks.
 //
 // # Invariants
