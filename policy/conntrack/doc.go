@@ -45,9 +45,9 @@
 // # Concurrency
 //
 // The hash is cut into shards. A connection stands in two of them, one for each tuple; that of its original tuple owns
-// its memory and its timer. Locks, in this order: two shards, lower index first; an ext slab, a source bucket, the
-// expectations; a protocol lock (one of sixteen of the owner) is taken with none of the others held. Status, mark and
-// deadline are atomic. Callbacks (Subscribe, OnInvalid) run on the packet's worker and must not call the table.
+// its memory and its timer. Locks, in this order: the expectations; a connection's protocol lock (one of sixteen of its
+// owner); two shards, lower index first. The ext slab and the buckets of the source index are locked for themselves, and
+// nothing is taken below them. Status, mark and deadline are atomic. Callbacks (Subscribe, OnInvalid) run on the packet's worker and must not call the table.
 //
 // # Limits
 //

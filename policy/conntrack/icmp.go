@@ -47,8 +47,8 @@ func (x *look) icmp(ref *Ref) (done bool) {
 // related is nf_conntrack_inet_error. The quoted packet went the other way than the error, so the error's tuple is the
 // quoted one turned around; and it must go to where that connection's packets go.
 func (x *look) related(ref *Ref, src, dst packet.Addr, proto uint8, l4 []byte) bool {
-	k, ok := tupleOf(src, dst, x.p.V6, proto, l4)
-	if !ok {
+	k := Tuple{Src: src, Dst: dst, Proto: proto, V6: x.p.V6}
+	if !k.readPorts(l4) {
 		return x.error()
 	}
 	inner, ok := k.Invert()

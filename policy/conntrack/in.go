@@ -82,6 +82,7 @@ type look struct {
 	zones zones
 	l4    []byte
 	rng   *rand.Rand
+	key   Tuple
 
 	c    *Conn
 	info Info
@@ -90,14 +91,15 @@ type look struct {
 
 // resolve is resolve_normal_ct: the connection of the packet's tuple, found or begun, and how the packet relates to it.
 func (x *look) resolve() (*Conn, Info, packet.Reason) {
-	k, ok := tupleOf(x.p.Src(), x.p.Dst(), x.p.V6, x.p.Proto, x.l4)
-	if !ok {
+	k := &x.key
+	k.Src, k.Dst, k.Proto, k.V6 = x.p.Src(), x.p.Dst(), x.p.Proto, x.p.V6
+	if !k.readPorts(x.l4) {
 		return nil, 0, packet.ReasonNone
 	}
-	c, d := x.t.lookup(x.now, &k, x.zones)
+	c, d := x.t.lookup(x.now, k, x.zones)
 	if c == nil {
 		var why packet.Reason
-		if c, why = x.begin(k); c == nil {
+		if c, why = x.begin(*k); c == nil {
 			return nil, 0, why
 		}
 		d = Original

@@ -91,30 +91,29 @@ func (t *Template) zones(mark uint32) (z zones) {
 	return z
 }
 
-// tupleOf reads the tuple of a datagram; false where its transport header does not reach as far as the tuple needs
+// readPorts reads what of the tuple stands in the transport header; false where that does not reach far enough
 // (nf_ct_get_tuple).
-func tupleOf(src, dst packet.Addr, v6 bool, proto uint8, l4 []byte) (k Tuple, ok bool) {
-	k = Tuple{Src: src, Dst: dst, Proto: proto, V6: v6}
+func (k *Tuple) readPorts(l4 []byte) bool {
 	be := binary.BigEndian
-	switch proto {
+	switch k.Proto {
 	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoSCTP:
 		if len(l4) < 4 {
-			return k, false
+			return false
 		}
 		k.SrcPort, k.DstPort = be.Uint16(l4), be.Uint16(l4[2:])
 	case packet.ProtoICMP, packet.ProtoICMPv6:
 		if len(l4) < 8 {
-			return k, false
+			return false
 		}
 		k.SrcPort, k.DstPort = be.Uint16(l4[4:]), be.Uint16(l4)
 	case packet.ProtoGRE:
 		// Only version 1 (RFC 2637) has keys: the call id. The source's key is known to a PPTP helper alone.
 		if len(l4) >= 8 && l4[1]&7 == 1 {
 			if be.Uint16(l4[2:]) != 0x880b {
-				return k, false
+				return false
 			}
 			k.DstPort = be.Uint16(l4[6:])
 		}
 	}
-	return k, true
+	return true
 }

@@ -106,8 +106,8 @@ func (x *look) trackTCP() verdict {
 	mu := x.t.stateLock(c)
 	mu.Lock()
 	st := c.tcp()
-	old := st.state
 	next, how := x.tcpStep(st, &s)
+	old := st.state
 	if how != tcpGoOn && how != tcpInWindow {
 		mu.Unlock()
 		return x.tcpOut(how, &s, old)
@@ -255,6 +255,7 @@ func (x *look) tcpIgnore(st *tcpState, s *tcpSegment, old TCPState) (TCPState, t
 		st.flags[o] = st.lastFlags
 		st.seen[dir], st.scale[dir] = tcpSeen{}, 0
 		st.flags[dir] &= tcpLiberal
+		st.state = TCPSynSent // as if it had just opened
 		return TCPSynRecv, tcpGoOn
 	}
 	st.lastSeg, st.lastDir, st.lastSeq, st.lastEnd, st.lastWin = s.seg, dir, s.seq, s.end, s.win

@@ -30,22 +30,16 @@ func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Ma
 		return false
 	}
 	p.CompleteChecksum()
-	// The quoted packet went the other way, so its other end is changed, to what the other direction's tuple has.
-	inner := ref.Conn.Tuple(ref.Info.Dir().Other())
-	if !q.Bad && !manipTransport(&q, inner.Proto, inner, m^1) {
+	// The quoted packet went the other way, so its other end is changed.
+	e := endOf(ref, m)
+	if !manipQuote(&q, ref.Conn.Tuple(conntrack.Original).Proto, &e, m) {
 		return false
 	}
-	if m == ManipSrc {
-		q.SetDst(inner.Dst)
-	} else {
-		q.SetSrc(inner.Src)
-	}
 	q.Close()
-	outer := target(ref)
 	if m == ManipSrc {
-		p.SetSrc(outer.Src)
+		p.SetSrc(e.addr)
 	} else {
-		p.SetDst(outer.Dst)
+		p.SetDst(e.addr)
 	}
 	return true
 }

@@ -14,7 +14,7 @@ const (
 // pickPort is nf_nat_l4proto_unique_tuple: a free port, id or key for the tuple, within a bounded number of looks. It
 // reports whether it found one.
 func (s *search) pickPort(k conntrack.Tuple) (conntrack.Tuple, bool) {
-	r := s.r
+	r := &s.r
 	field := &k.SrcPort
 	lo, size := uint32(r.MinPort), uint32(r.MaxPort)-uint32(r.MinPort)+1
 	given := r.Flags&ProtoSpecified != 0

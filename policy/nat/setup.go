@@ -33,7 +33,7 @@ func Setup(t *conntrack.Table, now packet.Time, c *conntrack.Conn, r *Range, m M
 		return packet.ReasonNATDrop
 	}
 	cur.Zone = c.Tuple(conntrack.Original).Zone
-	s := search{t: t, now: now, c: c, r: r, m: m, rng: rng}
+	s := search{t: t, now: now, c: c, r: *r, m: m, rng: rng}
 	next, free := s.unique(cur)
 	if !free {
 		c.Exhausted()
@@ -67,7 +67,7 @@ type search struct {
 	t   *conntrack.Table
 	now packet.Time
 	c   *conntrack.Conn
-	r   *Range
+	r   Range // a copy, so that the caller's need not outlive it
 	m   Manip
 	rng *rand.Rand
 }
@@ -76,7 +76,7 @@ const randomAll = ProtoRandom | RandomFully
 
 // unique is get_unique_tuple. It reports whether the tuple is free.
 func (s *search) unique(orig conntrack.Tuple) (conntrack.Tuple, bool) {
-	r := s.r
+	r := &s.r
 	// 1: what the source has already, at another destination (RFC 4787 REQ-1, as far as Linux has it), or no change.
 	if s.m == ManipSrc && r.Flags&randomAll == 0 {
 		if r.holds(&orig) {

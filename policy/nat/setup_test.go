@@ -259,3 +259,32 @@ func BenchmarkPortSearch90(b *testing.B) {
 		r.T.Release(&ref)
 	}
 }
+
+// The address of a range is the one that kernel 6.18 took for the same flow: a hash over source and destination, or over
+// the source alone with --persistent.
+func TestRangeAddressIsTheKernels(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		to, pkt, want string
+		flags         nat.Flags
+	}{
+		{"1.2.3.0-1.2.3.255", "ip4 192.168.1.41>198.51.64.83 / udp 2000>80", "1.2.3.63", 0},
+		{"2001:db8:1::1-2001:db8:2::", "ip6 fd00:1::5>2001:db8:9:5::bb7a / udp 2000>53", "2001:db8:1:ef22:ea22:470:ea22:470", 0},
+		{"2001:db8:1::fff0-2001:db8:1::1:f", "ip6 fd00:1::18>2001:db8:9:7::4628 / udp 2000>53", "2001:db8:1::ffff", 0},
+		{"2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "ip6 fd00:1::11>2001:db8:9:8::62f5 / udp 2000>53", "2001:db8::f817:5816:f817:5816", nat.Persistent},
+	} {
+		r := snat(c.to)
+		r.SNAT.Flags |= c.flags
+		s := r.Inject(walktest.Lan, build(t, c.pkt))
+		if s == nil {
+			t.Fatal(c.pkt, r.Reason)
+		}
+		got := packet.Addr4(s.Data[12:])
+		if s.Data[0]>>4 == 6 {
+			got = packet.Addr6(s.Data[8:])
+		}
+		if got != walktest.Addr(c.want) {
+			t.Errorf("%s to %s: %s, want %s", c.pkt, c.to, got, c.want)
+		}
+	}
+}
