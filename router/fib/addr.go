@@ -118,7 +118,7 @@ func (s *state) routesOf(d *dev, a *Address) []*route {
 		bcast(a.Broadcast)
 	}
 	p := a.Prefix()
-	if a.Secondary || p.Addr().As4()[0] == 0 || p.Addr() == a.Local.IP() && a.Bits == 32 {
+	if a.Secondary || p.Addr().IsUnspecified() || p.Addr() == a.Local.IP() && a.Bits == 32 {
 		return rs
 	}
 	if !a.NoPrefix {
@@ -133,6 +133,9 @@ func (s *state) routesOf(d *dev, a *Address) []*route {
 	}
 	return rs
 }
+
+// zero4 is 0.0.0.0, which Linux' ipv4_is_zeronet means; the rest of 0/8 has been ordinary since 5.3.
+var zero4 = packet.Addr{10: 0xff, 11: 0xff}
 
 var allOnes = packet.Addr{10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff}
 

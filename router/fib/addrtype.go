@@ -1,21 +1,26 @@
 package fib
 
-import "github.com/moat-router/moat/stack/packet"
+import (
+	"net/netip"
+
+	"github.com/moat-router/moat/stack/packet"
+)
 
 // AddrType classifies an address.
 //
-// IPv4 (inet_addr_type, inet_dev_addr_type): only the table local is asked. 0/8 and 255.255.255.255 are Broadcast,
+// IPv4 (inet_addr_type, inet_dev_addr_type): only the table local is asked. 0.0.0.0 and 255.255.255.255 are Broadcast,
 // 224/4 is Multicast, everything that is not ours is Unicast; with dev not 0, what is another interface's is Unicast.
 //
-// IPv6 (xt_addrtype's match_lookup_rt6): "::" is None, ff00::/8 Multicast; else the route decides: Unreachable where there
-// is none or it rejects, Local, Anycast, else Unicast. With dev not 0, Local is what this interface has. The match's
-// UNICAST holds for all of these but None and Multicast.
+// IPv6 (xt_addrtype's match_lookup_rt6): ff00::/8 is Multicast; else the route decides: Unreachable where there is none or it
+// rejects, Local, Anycast (also the first address of the subnet that an interface's route leads to), else Unicast. With
+// dev not 0 only routes through it count, and Local is what it has itself. The match's UNICAST holds for all of these
+// but Multicast and "::".
 func (f *FIB) AddrType(v6 bool, a packet.Addr, dev int) Type {
 	if v6 {
 		return f.addrType6(a, dev)
 	}
 	switch {
-	case a[12] == 0 || a == allOnes:
+	case a == zero4 || a == allOnes:
 		return Broadcast
 	case a[12]&0xf0 == 0xe0:
 		return Multicast
@@ -31,8 +36,6 @@ func (f *FIB) AddrType(v6 bool, a packet.Addr, dev int) Type {
 
 func (f *FIB) addrType6(a packet.Addr, dev int) Type {
 	switch {
-	case a.IsZero():
-		return None
 	case a[0] == 0xff:
 		return Multicast
 	case dev != 0 && f.Owns(a, dev):
@@ -45,6 +48,10 @@ func (f *FIB) addrType6(a packet.Addr, dev int) Type {
 	switch t := h.res.Type; {
 	case t == Local && dev == 0, t == Anycast:
 		return t
+	case t == Unicast && h.bits < 127 && h.res.Gateway.IsZero():
+		if p, _ := netip.AddrFrom16(a).Prefix(int(h.bits)); p.Addr() == netip.AddrFrom16(a) {
+			return Anycast // ipv6_anycast_destination
+		}
 	}
 	return Unicast
 }

@@ -208,7 +208,7 @@ func compile(s *state, tables ...table) *trie {
 }
 
 func (s *state) hop(r *route) hop {
-	h := hop{metric: r.metric, tos: r.tos, scope: r.scope, direct: r.nhScope >= ScopeHost}
+	h := hop{metric: r.metric, tos: r.tos, bits: uint8(r.prefix.Bits()), scope: r.scope, direct: r.nhScope >= ScopeHost}
 	h.res = Result{Type: r.typ, Dev: r.dev, PrefSrc: r.src, MTU: r.mtu, Table: r.table}
 	if r.nhScope == ScopeLink {
 		h.res.Gateway = r.gw

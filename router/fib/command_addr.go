@@ -147,7 +147,7 @@ func checkLocal(a *Address, v6 bool) error {
 		return errors.New("address and peer are of different families")
 	case isMulticast(a.Local):
 		return fmt.Errorf("%s is a multicast address", a.Local)
-	case v6 && a.Local == packet.Addr{}, !v6 && (a.Local == allOnes || a.Local[12] == 0 && a.Local[13] == 0 && a.Local[14] == 0 && a.Local[15] == 0):
+	case v6 && a.Local == packet.Addr{}, !v6 && (a.Local == allOnes || a.Local == zero4):
 		return fmt.Errorf("%s cannot be the address of an interface", a.Local)
 	}
 	return nil

@@ -245,7 +245,7 @@ func (s *state) checkHop4(w *routeWords) error {
 		if w.scope >= ScopeLink {
 			return errors.New("a route with a gateway on link has scope global")
 		}
-		if r := s.find(&Key{Dst: w.gw}, finder{}, TableLocal); r != nil || isMulticast(w.gw) || w.gw == allOnes || w.gw[12] == 0 {
+		if r := s.find(&Key{Dst: w.gw}, finder{}, TableLocal); r != nil || isMulticast(w.gw) || w.gw == allOnes || w.gw == zero4 {
 			return fmt.Errorf("%s cannot be a gateway: it is not a neighbour's address", w.gw)
 		}
 		w.nhScope = ScopeLink

@@ -86,10 +86,10 @@ func (f *FIB) ReversePath(k Key, how Reverse) bool {
 	if k.V6 {
 		return f.reverse6(&back, &k, how)
 	}
-	if k.Src[12] == 0 && (k.Dst == allOnes || localMulticast(k.Dst)) {
+	if k.Src == zero4 && (k.Dst == allOnes || localMulticast(k.Dst)) {
 		return true // a host that has no address yet
 	}
-	if !isMulticast(k.Dst) && k.Dst != allOnes && k.Dst[12] != 0 {
+	if !isMulticast(k.Dst) && k.Dst != allOnes && k.Dst != zero4 {
 		back.Src = k.Dst
 	}
 	h := f.find(&back, finder{})
@@ -113,8 +113,8 @@ func (f *FIB) reverse6(back, k *Key, how Reverse) bool {
 	switch {
 	case h == nil || h.failing() || h.res.Type == Anycast:
 		return false
-	case h.res.Type == Local && !how.AcceptLocal:
-		return false
+	case h.res.Type == Local:
+		return how.AcceptLocal // on whatever interface, as measured
 	}
 	return how.Loose || h.res.Dev == k.IIF
 }

@@ -99,6 +99,7 @@ type hop struct {
 	res    Result
 	metric uint32
 	tos    uint8
+	bits   uint8 // prefix length
 	scope  Scope
 	direct bool // the destination itself is on the link or here (nexthop scope host or nearer)
 }

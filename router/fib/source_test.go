@@ -105,10 +105,11 @@ func TestAddrTypeIsThatOfTheAddrtypeMatch(t *testing.T) {
 	}{
 		{"192.168.1.1", 0, Local}, {"192.168.1.1", lan, Local}, {"192.168.1.1", wan, Unicast}, {"127.3.2.1", 0, Local},
 		{"192.168.1.255", 0, Broadcast}, {"192.168.1.255", lan, Broadcast}, {"192.168.1.255", wan, Unicast}, {"192.168.1.0", 0, Unicast},
-		{"255.255.255.255", 0, Broadcast}, {"0.1.2.3", 0, Broadcast}, {"224.0.0.1", 0, Multicast}, {"239.255.1.1", wan, Multicast},
+		{"255.255.255.255", 0, Broadcast}, {"0.0.0.0", 0, Broadcast}, {"0.1.2.3", 0, Unicast}, {"224.0.0.1", 0, Multicast}, {"239.255.1.1", wan, Multicast},
 		{"8.8.8.8", 0, Unicast}, // no route is not asked for: only the table local is
 		{"fd00:1::1", 0, Local}, {"fd00:1::1", lan, Local}, {"fd00:1::", 0, Anycast}, {"fd00:1::9", 0, Unicast}, {"::1", 0, Local},
-		{"ff02::1", 0, Multicast}, {"fd77::1", 0, Unreachable}, {"2001:db8::1", 0, Unreachable}, {"::", 0, None},
+		{"ff02::1", 0, Multicast}, {"fd77::1", 0, Unreachable}, {"2001:db8::1", 0, Unreachable}, {"::", 0, Unreachable},
+		{"fd00:1::", lan, Anycast}, {"fd00:1::", wan, Unreachable}, {"fd00:1::1", wan, Unreachable},
 	} {
 		k := key(c.addr)
 		if got := f.AddrType(k.V6, k.Dst, c.dev); got != c.want {
@@ -151,6 +152,7 @@ func TestReversePath(t *testing.T) {
 		{"IPv6 unreachable, loose", "fd77::1", "2001:db8::1", wan, 0, Reverse{Loose: true}, false},
 		{"IPv6 of our own", "fd00:1::1", "2001:db8::1", lan, 0, Reverse{}, false},
 		{"IPv6 of our own with --accept-local", "fd00:1::1", "2001:db8::1", lan, 0, Reverse{AcceptLocal: true}, true},
+		{"IPv6 of our own by another interface with --accept-local", "fd00:1::1", "2001:db8::1", wan, 0, Reverse{AcceptLocal: true}, true},
 		{"IPv6 without an address", "::", "ff02::1:ff00:1", lan, 0, Reverse{}, true},
 	} {
 		k := Key{V6: key(c.src).V6, Src: addr(c.src), Dst: addr(c.dst), IIF: c.iif, Mark: c.mark}
