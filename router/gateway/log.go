@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/syslog"
 	"os"
 	"sync"
 	"time"
@@ -17,7 +16,7 @@ import (
 type logger struct {
 	mu     sync.Mutex
 	w      io.Writer
-	sys    *syslog.Writer
+	sys    systemLog
 	file   *os.File
 	json   bool
 	stamps bool // text to a file has the time in front; a terminal or a container's log has its own
@@ -34,7 +33,7 @@ func newLogger(cfg *config.Config, stderr io.Writer) (*logger, error) {
 		}
 		l.w, l.file, l.stamps = f, f, true
 	case "syslog":
-		s, err := syslog.New(syslog.LOG_KERN|syslog.LOG_WARNING, "moat")
+		s, err := openSyslog()
 		if err != nil {
 			return nil, fmt.Errorf("log: syslog: %w", err)
 		}
@@ -70,7 +69,20 @@ func (l *logger) line(_ packet.Time, level uint8, text []byte) {
 	l.w.Write(l.buf)
 }
 
-func toSyslog(w *syslog.Writer, level uint8, s string) {
+// systemLog is syslog.Writer, which does not exist on every system.
+type systemLog interface {
+	Emerg(string) error
+	Alert(string) error
+	Crit(string) error
+	Err(string) error
+	Warning(string) error
+	Notice(string) error
+	Info(string) error
+	Debug(string) error
+	Close() error
+}
+
+func toSyslog(w systemLog, level uint8, s string) {
 	f := [...]func(string) error{w.Emerg, w.Alert, w.Crit, w.Err, w.Warning, w.Notice, w.Info, w.Debug}
 	f[level&7](s)
 }
