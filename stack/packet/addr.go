@@ -1,6 +1,9 @@
 package packet
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // Addr is an IPv4 or IPv6 address in 16 bytes without pointers, IPv4 in its mapped form (::ffff:a.b.c.d), so that
 // one code path compares, masks and hashes both families. The zero value means "no address".
@@ -16,8 +19,8 @@ func AddrFrom(a netip.Addr) Addr {
 
 // Addr4 puts four bytes of an IPv4 header into the mapped form.
 func Addr4(b []byte) (a Addr) {
-	a[10], a[11] = 0xff, 0xff
-	copy(a[12:], b[:4])
+	// One store for what is read back as one word: hashes and comparisons follow at once.
+	binary.LittleEndian.PutUint64(a[8:], 0xffff<<16|uint64(binary.LittleEndian.Uint32(b))<<32)
 	return a
 }
 

@@ -19,6 +19,35 @@ func (p *Packet) SetDst(a Addr) {
 	v.setAddr(true, a)
 }
 
+// SetEnd writes one end of a datagram of TCP, UDP, UDP-Lite or DCCP, address and port, and brings both changes into the
+// checksums in one step: what SetDst and SetDstPort do together, or SetSrc and SetSrcPort. It is false, and nothing has
+// changed, for other protocols and where the ports are not there.
+func (p *Packet) SetEnd(dst bool, a *Addr, port uint16) bool {
+	l := l4Of(p.Proto)
+	if !l.ports || p.Proto == ProtoSCTP || len(p.Data) < p.L4+4 || p.FragOff != 0 || p.ExtBad {
+		return false
+	}
+	v := p.writable()
+	off, n := v.addrOff()
+	t := p.Data[p.L4:]
+	if dst {
+		off += n
+		t = t[2:]
+	}
+	at, wire := p.Data[off:off+n], a.Wire(p.V6)
+	d := Delta(0).Bytes(at, wire)
+	copy(at, wire)
+	if !p.V6 {
+		d.Fix(p.Data[10:])
+	}
+	if !v.partial { // a partial sum holds the addresses only
+		d = d.Word(binary.BigEndian.Uint16(t), port)
+	}
+	binary.BigEndian.PutUint16(t, port)
+	v.fixTransport(d, true)
+	return true
+}
+
 // writable is the view for an edit of addresses or ports: the transport header then lies in the first piece.
 func (p *Packet) writable() view {
 	if len(p.Pieces) > 1 {
