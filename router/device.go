@@ -49,6 +49,9 @@ func (d *device) pathMTU(p *passage) int {
 // send cuts p to fit and writes it out (ip_finish_output, ip6_finish_output).
 func (w *worker) send(p *passage, out *device) packet.Reason {
 	mtu := out.pathMTU(p)
+	if p.in == nil {
+		mtu = w.r.paths.cap(p.Dst(), mtu, w.now)
+	}
 	can := out.link.Offloads()
 	if !frag.Needed(p.Packet.Packet, mtu, can) {
 		w.one[0] = p.Packet.Packet

@@ -64,7 +64,7 @@ func (l *limiter) forget(now packet.Time) {
 func (b *bucket) take(now packet.Time, cost, burst time.Duration) bool {
 	if b.fresh {
 		b.tokens, b.fresh = burst, false
-	} else {
+	} else if now != b.last { // what is left over from another burst stays for the moment
 		b.tokens = min(b.tokens+now.Sub(b.last), burst)
 	}
 	b.last = now
@@ -90,7 +90,7 @@ func (l *limiter) allow(w *worker, v6 bool, typ, code uint8, dst packet.Addr, de
 	if dest.Dev == w.r.lo.Index {
 		return true
 	}
-	// A rate of 0 allows everything, but as in Linux it empties the bucket, which allowNoRoute shares.
+	// A rate of 0 allows everything, but as in Linux it leaves a bucket empty, which allowNoRoute shares.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bucket(dst, w.now).take(w.now, rate, xrlimBurst*rate)

@@ -164,6 +164,7 @@ func (w *worker) deliverICMP(p *passage) packet.Reason {
 
 // errorToSocket hands an ICMP error to the socket that sent what it quotes.
 func (w *worker) errorToSocket(p *passage) packet.Reason {
+	w.learnPMTU(p)
 	if !w.r.host.HasSocket(p.Packet.Packet) {
 		return packet.ReasonLocalIgnored
 	}

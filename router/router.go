@@ -94,6 +94,7 @@ type Router struct {
 	hostClock *host.Clock // of a router on virtual time
 	hostAddrs map[int]map[netip.Addr]bool
 	limits    *limiter
+	paths     pmtuCache
 	shared    *xt.Shared
 	log       logSink
 	epoch     time.Time

@@ -36,20 +36,26 @@ func TestSameAsKernel(t *testing.T) {
 			t.Parallel()
 			g := newGenerator(*seed + uint64(i))
 			g.source.RPFilter, g.source.AcceptLocal, g.source.SrcValidMark = g.IntN(3), g.chance(20), g.chance(30)
-			compareWithKernel(t, g)
+			var cmds, queries []string
+			for range 25 {
+				cmds = append(cmds, g.command())
+			}
+			for range 60 {
+				queries = append(queries, g.query())
+			}
+			// The kernel does some things later, in a worker: a busy machine gets a second chance with more patience.
+			if compareWithKernel(t, g.source, cmds, queries, 1) != "" {
+				if problem := compareWithKernel(t, g.source, cmds, queries, 5); problem != "" {
+					t.Error(problem)
+				}
+			}
 		})
 	}
 }
 
-func compareWithKernel(t *testing.T, g *generator) {
-	var cmds, queries []string
-	for range 25 {
-		cmds = append(cmds, g.command())
-	}
-	for range 60 {
-		queries = append(queries, g.query())
-	}
-	kernel := runKernel(t, g.source, cmds, queries)
+// compareWithKernel says what differs, or "".
+func compareWithKernel(t *testing.T, source Source, cmds, queries []string, patience int) (problem string) {
+	kernel := runKernel(t, source, cmds, queries, patience)
 
 	b := NewBuilder()
 	for _, n := range links {
@@ -63,7 +69,7 @@ func compareWithKernel(t *testing.T, g *generator) {
 			continue // ip complains of tables that do not exist
 		}
 		if (err == nil) != (kernel.rc[i] == "0") {
-			t.Fatalf("%s\n%s\nkernel: exit code %s %s\nmoat: %v", strings.Join(cmds[:i], "\n"), c, kernel.rc[i], kernel.stderr[i], err)
+			return fmt.Sprintf("%s\n%s\nkernel: exit code %s %s\nmoat: %v", strings.Join(cmds[:i], "\n"), c, kernel.rc[i], kernel.stderr[i], err)
 		}
 	}
 	f := b.Build()
@@ -86,7 +92,7 @@ func compareWithKernel(t *testing.T, g *generator) {
 		if diff == nil {
 			diff = append(append([]string{"other order; kernel:"}, kernel...), append([]string{"moat:"}, ours...)...)
 		}
-		t.Errorf("%s differ after\n%s\n%s", what, strings.Join(cmds, "\n"), strings.Join(diff, "\n"))
+		problem += fmt.Sprintf("%s differ after\n%s\n%s\n", what, strings.Join(cmds, "\n"), strings.Join(diff, "\n"))
 	}
 	for _, v6 := range []bool{false, true} {
 		for _, table := range []string{"main", "local", "100", "default"} {
@@ -109,8 +115,8 @@ func compareWithKernel(t *testing.T, g *generator) {
 		}
 		same("addresses of "+n, kernel.list["addr "+n], lines[1:])
 	}
-	if t.Failed() {
-		return
+	if problem != "" {
+		return problem
 	}
 	for i, q := range queries {
 		c := &command{s: f.state, words: strings.Fields(q)[2:]}
@@ -121,11 +127,11 @@ func compareWithKernel(t *testing.T, g *generator) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answer(f, k, g.source); got != kernel.answers[i] {
-			t.Errorf("ip %s\nkernel: %s\nmoat:   %s\nafter\n%s", q, kernel.answers[i], got, strings.Join(cmds, "\n"))
-			return
+		if got := answer(f, k, source); got != kernel.answers[i] {
+			return fmt.Sprintf("ip %s\nkernel: %s\nmoat:   %s\nafter\n%s", q, kernel.answers[i], got, strings.Join(cmds, "\n"))
 		}
 	}
+	return ""
 }
 
 // answer is our answer in the form to which normal brings the kernel's.
@@ -214,7 +220,7 @@ type kernelState struct {
 }
 
 // runKernel does it all in one shell in one fresh namespace.
-func runKernel(t *testing.T, src Source, cmds, queries []string) kernelState {
+func runKernel(t *testing.T, src Source, cmds, queries []string, patience int) kernelState {
 	t.Helper()
 	var s strings.Builder
 	s.WriteString("cd /proc/sys/net; echo 1 >ipv6/conf/default/addr_gen_mode; echo 0 >ipv6/conf/default/accept_dad; echo 0 >ipv6/conf/all/accept_dad\n" +
@@ -230,11 +236,11 @@ func runKernel(t *testing.T, src Source, cmds, queries []string) kernelState {
 		wait := ""
 		if strings.Contains(c, "addr add") && strings.Contains(c, ":") {
 			c += " nodad"
-			wait = "; sleep 0.03" // the kernel makes some of the routes later, in a worker
+			wait = fmt.Sprintf("; sleep %.2f", 0.03*float64(patience))
 		}
 		fmt.Fprintf(&s, "e=$(ip %s 2>&1); echo \"rc $? $(echo $e)\"%s\n", strings.TrimPrefix(c, "ip "), wait)
 	}
-	s.WriteString("sleep 0.2\n")
+	fmt.Fprintf(&s, "sleep %.1f\n", 0.2*float64(patience))
 	for _, v6 := range []bool{false, true} {
 		o := "-4"
 		if v6 {

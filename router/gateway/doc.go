@@ -4,8 +4,8 @@
 //
 // # Life of a gateway
 //
-//	Open    the devices first, then the peers' namespaces, then the router, then the sockets; what fails takes back
-//	        all that went before
+//	Open    the control socket first (a second gateway stops there), then the devices, the peers' namespaces, the
+//	        router, its services; what fails takes back all that went before
 //	Serve   packets, until the context ends
 //	Close   the control socket, the devices (their kernel ends go with them), the namespaces that Open created
 //

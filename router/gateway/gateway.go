@@ -53,6 +53,14 @@ func Open(cfg *config.Config, version string, w io.Writer) (g *Gateway, err erro
 	if err != nil {
 		return g, err
 	}
+	// First of all, so that a second gateway says that there is one, and not which of its names is taken.
+	path := cfg.Control
+	if path == "" {
+		path = control.DefaultPath()
+	}
+	if g.control, err = control.Listen(path); err != nil {
+		return g, err
+	}
 	queues := cfg.Queues
 	if queues == 0 {
 		queues = min(runtime.NumCPU(), 8)
@@ -83,13 +91,6 @@ func Open(cfg *config.Config, version string, w io.Writer) (g *Gateway, err erro
 		}
 	}
 	g.backend = &backend{g: g}
-	path := cfg.Control
-	if path == "" {
-		path = control.DefaultPath()
-	}
-	if g.control, err = control.Listen(path); err != nil {
-		return g, err
-	}
 	if cfg.HTTP != "" {
 		if err := g.listenHTTP(); err != nil {
 			return g, err
