@@ -58,12 +58,20 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 		t.confirmed(c)
 		return packet.ReasonNone
 	}
-	why := t.clash(now, ref, winner, forward, so, sr, hr)
-	if why != packet.ReasonNone {
+	takenOver, why := t.clash(now, c, winner, forward, sr, hr)
+	t.unlock2(so, sr)
+	switch {
+	case takenOver:
+		t.mergeAcct(winner, c, ref.Info)
+		c.put()
+		ref.Conn = winner
+	case why != packet.ReasonNone:
 		t.stats.insertFailed.Add(1)
 		t.stats.drop.Add(1)
+		return why
 	}
-	return why
+	t.stats.clashResolve.Add(1)
+	return packet.ReasonNone
 }
 
 func (t *Table) confirmed(c *Conn) {
@@ -82,45 +90,33 @@ func (t *Table) confirmed(c *Conn) {
 // holder is who stands under a tuple; the caller holds the shard. One whose time has run out gives way.
 func (t *Table) holder(now packet.Time, shard int, h uint64, k *Tuple) *Conn {
 	s := &t.shards[shard]
-	for l := s.buckets[bucketOf(len(s.buckets), h)]; l != 0; {
+	for l := link(s.bucket(h).Load()); l != 0; {
 		c, d := t.at(l), l.dir()
-		if c.tuple[d] == *k && c.Expires() > now {
+		if c.tuple[d].same(k) && c.Expires() > now {
 			return c
 		}
-		l = c.next[d]
+		l = link(c.next[d].Load())
 	}
 	return nil
 }
 
-// clash is nf_ct_resolve_clash, for protocols without a handshake: the loser's packet is taken over by the winner where
-// both are the same flow; else, if only the original tuple is taken, the loser is entered for its replies alone and
-// for a second. It unlocks the shards.
-func (t *Table) clash(now packet.Time, ref *Ref, winner *Conn, forward bool, so, sr int, hr uint64) packet.Reason {
-	c := ref.Conn
-	defer func() {
-		if so >= 0 {
-			t.unlock2(so, sr)
-		}
-	}()
-	why := packet.ReasonConfirmClash
+// clash is nf_ct_resolve_clash, for protocols without a handshake; the caller holds both shards. Where both are the same
+// flow, the winner takes the packet over (and is held for it). Else, if only the original tuple is taken, the loser is
+// entered for its replies alone and for a second.
+func (t *Table) clash(now packet.Time, c, winner *Conn, forward bool, sr int, hr uint64) (takenOver bool, why packet.Reason) {
+	why = packet.ReasonConfirmClash
 	if c.status.Load()&flagNoRoom != 0 {
 		why = packet.ReasonNATExhausted
 	}
 	if !AllowsClash(c.tuple[Original].Proto) {
-		return why
+		return false, why
 	}
 	if st := winner.Status(); st&StatusDying == 0 && (st&StatusNATDoneMask == 0 || winner.tuple == c.tuple) {
 		winner.hold()
-		t.unlock2(so, sr)
-		so = -1
-		t.mergeAcct(winner, c, ref.Info)
-		c.put()
-		ref.Conn = winner
-		t.stats.clashResolve.Add(1)
-		return packet.ReasonNone
+		return true, packet.ReasonNone
 	}
 	if !forward || t.holder(now, sr, hr, &c.tuple[Reply]) != nil {
-		return why
+		return false, why
 	}
 	c.deadline.Store(int64(now.Add(time.Second)))
 	c.status.Or(flagNoForward)
@@ -128,8 +124,7 @@ func (t *Table) clash(now packet.Time, ref *Ref, winner *Conn, forward bool, so,
 	t.chain(&t.shards[sr], c, Reply, hr)
 	t.shards[c.self.shard()].wheel.place(t, c)
 	c.hold()
-	t.stats.clashResolve.Add(1)
-	return packet.ReasonNone
+	return false, packet.ReasonNone
 }
 
 // AllowsClash tells whether two connections of one flow may be resolved into one (l4proto->allow_clash).

@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -16,20 +17,21 @@ type Conn struct {
 	mark     atomic.Uint32
 	deadline atomic.Int64 // packet.Time; a packet that refreshes it stores it and does no more
 
-	next    [2]link // hash chain of each tuple, under the lock of that tuple's shard
-	srcNext link    // chain by original source, under the lock of its bucket
+	next    [2]atomic.Uint32 // link: hash chain of each tuple, written under the lock of that tuple's shard
+	srcNext link             // chain by original source, under the lock of its bucket
 
 	wheelNext, wheelPrev link          // under the owner's lock
 	due                  atomic.Uint32 // tick of the slot that it is queued in
 	slot                 uint16        // which slot; slotNone if it is not queued
 	masq                 uint16        // interface that MASQUERADE chose the address of, 0 for none
 
-	refs atomic.Int32
-	self link // its own place: owner shard and index in its slab
+	refs atomic.Int32 // 0: the slot is free
+	self link         // its own place: owner shard and index in its slab
 	seq  uint32
 	ext  atomic.Uint32 // index of its ext, 0 for none
 
-	proto [7]uint64 // tcpState, udpState, sctpState or greState
+	lock  sync.Mutex // of proto, and of what else packets change together
+	proto [7]uint64  // tcpState, udpState, sctpState or greState
 }
 
 // Tuple is the connection's tuple in one direction; it does not change once the connection is confirmed.

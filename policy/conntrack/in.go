@@ -189,15 +189,15 @@ func (t *Table) earlyDrop(now packet.Time, h uint64) bool {
 	for i := range 8 {
 		n := 0
 		s.mu.Lock()
-		b := (bucketOf(len(s.buckets), h) + i) & (len(s.buckets) - 1)
-		for l := s.buckets[b]; l != 0 && n < len(victims); {
+		b := *s.buckets.Load()
+		for l := link(b[(bucketOf(len(b), h)+i)&(len(b)-1)].Load()); l != 0 && n < len(victims); {
 			c, d := t.at(l), l.dir()
 			if st := c.Status(); st&(StatusAssured|StatusDying) == 0 || c.Expires() <= now {
 				c.hold()
 				victims[n] = c
 				n++
 			}
-			l = c.next[d]
+			l = link(c.next[d].Load())
 		}
 		s.mu.Unlock()
 		dropped := false

@@ -145,7 +145,7 @@ func (x *look) trackSCTP() verdict {
 			return invalid
 		}
 	}
-	mu := x.t.stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	defer mu.Unlock()
 	// RFC 9260 8.5: the tag must be ours, but for chunks that have a rule of their own.

@@ -33,7 +33,7 @@ func (t *Table) AdjustSeq(c *Conn, d Dir, seq uint32, off int) {
 		return
 	}
 	e := c.addExt()
-	mu := t.stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	a := &e.seqadj[d]
 	if a.before == a.after || before(a.at, seq) {
@@ -54,7 +54,7 @@ func (t *Table) adjustSeq(p *packet.Packet, c *Conn, d Dir) bool {
 	if !ok {
 		return false
 	}
-	mu := t.stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	defer mu.Unlock()
 	e := c.extension()

@@ -91,12 +91,12 @@ func (t *Table) Taken(now packet.Time, k *Tuple, ignore *Conn) bool {
 	s := &t.shards[t.shardOf(h)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for l := s.buckets[bucketOf(len(s.buckets), h)]; l != 0; {
+	for l := link(s.bucket(h).Load()); l != 0; {
 		c, d := t.at(l), l.dir()
-		if c.tuple[d] == *k && c != ignore && c.Expires() > now && c.tuple[Original] != ignore.tuple[Original] {
+		if c.tuple[d].same(k) && c != ignore && c.Expires() > now && !c.tuple[Original].same(&ignore.tuple[Original]) {
 			return true
 		}
-		l = c.next[d]
+		l = link(c.next[d].Load())
 	}
 	return false
 }

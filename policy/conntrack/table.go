@@ -51,13 +51,19 @@ type Table struct {
 // shard is a part of the hash: the chains of those tuples that hash to it, and the memory and the timers of the
 // connections whose original tuple does.
 type shard struct {
-	mu      sync.Mutex
-	buckets []link
-	entries int
+	buckets atomic.Pointer[[]atomic.Uint32] // links; replaced when it grows. Read without a lock, written under it
 	slab    slab
+	_       [64]byte // what look-ups read and what only changes write lie apart
+	mu      sync.Mutex
+	entries int
 	wheel   wheel
-	states  [16]sync.Mutex // protocol state of the connections here, by index
 	_       [64]byte
+}
+
+// bucket is the chain that a tuple with this hash stands in.
+func (s *shard) bucket(h uint64) *atomic.Uint32 {
+	b := *s.buckets.Load()
+	return &b[bucketOf(len(b), h)]
 }
 
 // srcShard is a part of the index by original source.
@@ -87,7 +93,8 @@ func New(o Options) *Table {
 		t.secret[i] = seed()
 	}
 	for i := range t.shards {
-		t.shards[i].buckets = make([]link, 16)
+		b := make([]atomic.Uint32, 16)
+		t.shards[i].buckets.Store(&b)
 		t.bySrc[i].buckets = make([]link, 16)
 	}
 	if o.Params == nil {
@@ -115,12 +122,18 @@ func bucketOf(n int, h uint64) int { return int(h>>32) & (n - 1) }
 func (t *Table) find(now packet.Time, k *Tuple, filter uint8) (*Conn, Dir) {
 	h := t.hash(k)
 	s := &t.shards[t.shardOf(h)]
+	if c, d := t.peek(s, h, k); c != nil {
+		if filter>>d&1 != 0 && c.Expires() > now {
+			return c, d
+		}
+		c.put()
+	}
 	for {
 		s.mu.Lock()
-		l := s.buckets[bucketOf(len(s.buckets), h)]
+		l := link(s.bucket(h).Load())
 		for l != 0 {
 			c, d := t.at(l), l.dir()
-			if c.tuple[d] == *k && filter>>d&1 != 0 {
+			if c.tuple[d].same(k) && filter>>d&1 != 0 {
 				c.refs.Add(1)
 				s.mu.Unlock()
 				if c.Expires() > now {
@@ -130,11 +143,56 @@ func (t *Table) find(now packet.Time, k *Tuple, filter uint8) (*Conn, Dir) {
 				c.put()
 				break
 			}
-			l = c.next[d]
+			l = link(c.next[d].Load())
 		}
 		if l == 0 {
 			s.mu.Unlock()
 			return nil, 0
+		}
+	}
+}
+
+// peek is find without the lock, for packets of connections that are there: no two workers write to the same memory for
+// them. It may miss one while others come and go, and is right in what it finds: a slot may be freed and used again
+// under its eyes, so it takes a reference, which only a slot in use gives, and then looks again. What is confirmed
+// and held keeps its tuples. The caller looks under the lock before it believes that there is nothing.
+func (t *Table) peek(s *shard, h uint64, k *Tuple) (*Conn, Dir) {
+	const far = 64 // a chain that changes while it is walked may lead anywhere
+	l := link(s.bucket(h).Load())
+	for range far {
+		if l == 0 {
+			return nil, 0
+		}
+		c, d := t.at(l), l.dir()
+		if c.maybe(d, k) {
+			if !c.take() {
+				return nil, 0
+			}
+			if c.Status()&(StatusConfirmed|StatusDying) == StatusConfirmed && c.tuple[d].same(k) {
+				return c, d
+			}
+			c.put()
+			return nil, 0
+		}
+		l = link(c.next[d].Load())
+	}
+	return nil, 0
+}
+
+// maybe compares a tuple that may be changed at this moment; what it says has to be looked at again under a reference.
+//
+//go:norace
+func (c *Conn) maybe(d Dir, k *Tuple) bool { return c.tuple[d].same(k) }
+
+// take takes a reference unless the slot is free.
+func (c *Conn) take() bool {
+	for {
+		n := c.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if c.refs.CompareAndSwap(n, n+1) {
+			return true
 		}
 	}
 }
@@ -181,7 +239,17 @@ func (t *Table) free(c *Conn) {
 	s := &t.shards[c.self.shard()]
 	s.mu.Lock()
 	l := c.self
-	*c = Conn{self: l, slot: slotNone}
+	// Field by field: whoever still looks at the slot must see that it has no references.
+	c.tuple = [2]Tuple{}
+	c.status.Store(0)
+	c.mark.Store(0)
+	c.deadline.Store(0)
+	c.next[Original].Store(0)
+	c.next[Reply].Store(0)
+	c.srcNext, c.wheelNext, c.wheelPrev, c.masq, c.seq = 0, 0, 0, 0, 0
+	c.due.Store(0)
+	c.slot = slotNone
+	c.proto = [7]uint64{}
 	s.slab.free = append(s.slab.free, l)
 	s.mu.Unlock()
 	t.count.Add(-1)
@@ -189,22 +257,21 @@ func (t *Table) free(c *Conn) {
 
 // chain puts one direction of c into the hash; the caller holds s.
 func (t *Table) chain(s *shard, c *Conn, d Dir, h uint64) {
-	if s.entries >= len(s.buckets) {
+	if s.entries >= len(*s.buckets.Load()) {
 		t.grow(s)
 	}
-	b := bucketOf(len(s.buckets), h)
-	c.next[d] = s.buckets[b]
-	s.buckets[b] = c.self.with(d)
+	b := s.bucket(h)
+	c.next[d].Store(b.Load())
+	b.Store(uint32(c.self.with(d)))
 	s.entries++
 }
 
 func (t *Table) unchain(s *shard, c *Conn, d Dir, h uint64) {
-	at := &s.buckets[bucketOf(len(s.buckets), h)]
-	for *at != 0 {
-		o := t.at(*at)
-		od := (*at).dir()
+	at := s.bucket(h)
+	for l := link(at.Load()); l != 0; l = link(at.Load()) {
+		o, od := t.at(l), l.dir()
 		if o == c && od == d {
-			*at = c.next[d]
+			at.Store(c.next[d].Load())
 			s.entries--
 			return
 		}
@@ -213,18 +280,19 @@ func (t *Table) unchain(s *shard, c *Conn, d Dir, h uint64) {
 }
 
 func (t *Table) grow(s *shard) {
-	old := s.buckets
-	s.buckets = make([]link, 2*len(old))
-	for _, l := range old {
-		for l != 0 {
+	old := *s.buckets.Load()
+	grown := make([]atomic.Uint32, 2*len(old))
+	for i := range old {
+		for l := link(old[i].Load()); l != 0; {
 			c, d := t.at(l), l.dir()
-			next := c.next[d]
-			b := bucketOf(len(s.buckets), t.hash(&c.tuple[d]))
-			c.next[d] = s.buckets[b]
-			s.buckets[b] = l
+			next := link(c.next[d].Load())
+			b := &grown[bucketOf(len(grown), t.hash(&c.tuple[d]))]
+			c.next[d].Store(b.Load())
+			b.Store(uint32(l))
 			l = next
 		}
 	}
+	s.buckets.Store(&grown)
 }
 
 // lock2 locks two shards in index order.
@@ -379,14 +447,15 @@ func (t *Table) Range(f func(*Conn) bool) {
 		s := &t.shards[i]
 		batch = batch[:0]
 		s.mu.Lock()
-		for _, l := range s.buckets {
-			for l != 0 {
+		buckets := *s.buckets.Load()
+		for b := range buckets {
+			for l := link(buckets[b].Load()); l != 0; {
 				c, d := t.at(l), l.dir()
 				if d == Original || c.status.Load()&flagNoForward != 0 {
 					c.hold()
 					batch = append(batch, c)
 				}
-				l = c.next[d]
+				l = link(c.next[d].Load())
 			}
 		}
 		s.mu.Unlock()

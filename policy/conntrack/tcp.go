@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"fmt"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -51,12 +50,6 @@ const (
 
 var _ [unsafe.Sizeof(Conn{}.proto) - unsafe.Sizeof(tcpState{})]byte // tcpState fits into Conn.proto
 
-// stateLock is the connection's protocol lock: one of a few of its owner shard's.
-func (t *Table) stateLock(c *Conn) *sync.Mutex {
-	s := &t.shards[c.self.shard()]
-	return &s.states[c.self.index()%len(s.states)]
-}
-
 // tcpSegment is a TCP header taken apart.
 type tcpSegment struct {
 	b        []byte // header with its options
@@ -103,7 +96,7 @@ func (x *look) trackTCP() verdict {
 	if c.Status()&StatusConfirmed == 0 && !x.tcpNew(&s) {
 		return invalid
 	}
-	mu := x.t.stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	st := c.tcp()
 	next, how := x.tcpStep(st, &s)
@@ -368,7 +361,7 @@ func (t *Table) SetClosing(now packet.Time, ref *Ref) {
 	if c.Status()&StatusConfirmed == 0 {
 		return
 	}
-	mu := t.stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	old := c.tcp().state
 	c.tcp().state = TCPClose
@@ -389,7 +382,7 @@ func (c *Conn) TCPState() TCPState {
 	if c.tuple[Original].Proto != packet.ProtoTCP {
 		return TCPNone
 	}
-	mu := c.table().stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	defer mu.Unlock()
 	return c.tcp().state
@@ -397,7 +390,7 @@ func (c *Conn) TCPState() TCPState {
 
 // TCPEnd is the sequence number behind what one direction has sent, for who may reuse a port in TIME_WAIT.
 func (c *Conn) TCPEnd(d Dir) uint32 {
-	mu := c.table().stateLock(c)
+	mu := &c.lock
 	mu.Lock()
 	defer mu.Unlock()
 	return c.tcp().seen[d].end

@@ -14,7 +14,7 @@ func (c *Conn) StateName() string {
 	case packet.ProtoTCP:
 		return c.TCPState().String()
 	case packet.ProtoSCTP:
-		mu := c.table().stateLock(c)
+		mu := &c.lock
 		mu.Lock()
 		defer mu.Unlock()
 		return c.sctp().state.String()
