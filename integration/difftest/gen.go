@@ -113,7 +113,7 @@ func fam(v6 bool) int {
 func (g *gen) steps(x *session) error {
 	for n := 4 + g.r.IntN(14); n > 0; n-- {
 		step := choose(g, []weighted[func(*session) error]{
-			{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {1, g.sleep}, {1, g.flush},
+			{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {8, g.strange}, {1, g.sleep}, {1, g.flush},
 			{2, g.reload}, {2, g.host}, {1, g.sysctl},
 		})
 		if err := step(x); err != nil {

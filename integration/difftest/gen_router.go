@@ -52,6 +52,10 @@ func (g *gen) router(s *scenario.Scenario) {
 	if g.v6 {
 		s.Rules.V6 = g.rules(true)
 	}
+	if len(g.devs) > 2 && g.chance(20) {
+		s.Setup = append(s.Setup, "ip rule add fwmark 1 table 100; ip route add default via 172.16.0.254 dev dmz table 100",
+			"ip -6 rule add fwmark 1 table 100; ip -6 route add default via fd00:d::254 dev dmz table 100")
+	}
 	s.Events = g.chance(20)
 }
 

@@ -78,6 +78,9 @@ func (s *seen) quote(dataLen int) string {
 	} else {
 		hops += fmt.Sprintf(" id=%d", s.id)
 	}
+	if s.sport == "" {
+		return "" // the transport header is cut
+	}
 	q := ip(s.v6, s.src, s.dst, hops)
 	switch s.proto {
 	case 17:
