@@ -41,5 +41,9 @@ func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Ma
 	} else {
 		p.SetDst(e.addr)
 	}
+	if p.CsumGood {
+		// The link vouches for a sum that nobody has looked at: it is computed, as in Linux, and not carried on.
+		p.PutTransportChecksum()
+	}
 	return true
 }

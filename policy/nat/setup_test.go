@@ -288,3 +288,22 @@ func TestRangeAddressIsTheKernels(t *testing.T) {
 		}
 	}
 }
+
+// An error whose checksum the link vouches for, though it is wrong, leaves with a right one: Linux computes it anew.
+func TestTranslatedErrorOfAnOffloadingLinkGetsItsChecksum(t *testing.T) {
+	t.Parallel()
+	r := snat("1.2.3.1")
+	out(t, r, udp(10, 5000, "198.51.100.9"))
+	p := parsed(t, "ip4 203.0.113.7>1.2.3.1 / icmp 3/3 sum=bad / ip4 1.2.3.1>198.51.100.9 / udp 5000>53 len=8")
+	p.CsumGood = true
+	var ref conntrack.Ref
+	r.T.In(0, p, &ref, conntrack.HookInfo{}, r.Rng)
+	defer r.T.Release(&ref)
+	if !nat.TranslateICMP(r.T, p, ref, nat.ManipDst) {
+		t.Fatal("it was refused")
+	}
+	p.CsumGood = false
+	if !p.TransportSumOK() || p.Dst() != walktest.Addr("192.168.1.10") {
+		t.Errorf("%s: its checksum is wrong", packet.Text(p.Data))
+	}
+}
