@@ -1,6 +1,7 @@
 package xt
 
 import (
+	"encoding/binary"
 	"strconv"
 	"sync"
 
@@ -11,15 +12,16 @@ import (
 
 // connlimit is -m connlimit (xt_connlimit.c, nf_conncount.c): how many connections an address or network has. It
 // counts the connections that it has seen itself, so a replaced rule counts from nothing; a TCP connection in
-// TIME_WAIT or CLOSE counts no more.
+// TIME_WAIT or CLOSE counts no more. As in Linux a packet costs a look-up for every connection of its address.
 type connlimit struct {
 	limit uint32
 	above bool
 	dst   bool
 	bits  uint8
 
-	mu    sync.Mutex
-	lists map[connlimitKey]map[conntrack.Tuple]struct{}
+	mu      sync.Mutex
+	lists   map[connlimitKey][]conntrack.Tuple
+	sweepAt int
 }
 
 type connlimitKey struct {
@@ -77,7 +79,7 @@ func (a *connlimitArgs) Done(r *RuleInfo) (policy.Match, error) {
 }
 
 func newConnlimit(limit uint32, above, dst bool, bits uint8) *connlimit {
-	return &connlimit{limit: limit, above: above, dst: dst, bits: bits, lists: map[connlimitKey]map[conntrack.Tuple]struct{}{}}
+	return &connlimit{limit: limit, above: above, dst: dst, bits: bits, lists: map[connlimitKey][]conntrack.Tuple{}, sweepAt: connlimitSweep}
 }
 
 func (m *connlimit) Name() string         { return "connlimit" }
@@ -90,67 +92,97 @@ func (m *connlimit) Match(p *policy.Packet) bool {
 		k.addr = p.Dst()
 	}
 	k.addr = maskBits(k.addr, p.V6, m.bits)
-	c := p.CT.Conn
-	if c != nil {
+	var own conntrack.Tuple
+	if c := p.CT.Conn; c != nil {
 		k.zone = c.Zone()
-	} else if _, _, ok := p.Ports(); !p.HasL4() || packet.HasPorts(p.Proto) && !ok {
+		own = *c.Tuple(conntrack.Original)
+	} else if t, ok := tupleOfPacket(p); ok {
+		own = t
+	} else {
 		p.HotDrop = true
 		return false
 	}
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := m.lists[k]
-	if l == nil {
-		// Every new address looks after two old ones, so that those whose connections are all gone do not pile up.
-		n := 0
-		for old, list := range m.lists {
-			if m.collect(p, list, 0); len(list) == 0 {
-				delete(m.lists, old)
-			}
-			if n++; n == 2 {
-				break
-			}
-		}
-		l = map[conntrack.Tuple]struct{}{}
-		m.lists[k] = l
+	if len(m.lists) >= m.sweepAt {
+		m.sweep(p)
 	}
-	count := uint64(1) // a packet without a connection counts as one more
-	if c != nil {
-		l[*c.Tuple(conntrack.Original)] = struct{}{}
-		count = 0
-	}
-	if uint64(len(l))+count > uint64(m.limit) {
-		m.collect(p, l, int(m.limit))
-	}
-	return (uint64(len(l))+count > uint64(m.limit)) == m.above
+	l := m.list(p, m.lists[k], own)
+	m.lists[k] = l
+	return (uint64(len(l)) > uint64(m.limit)) == m.above
 }
 
-// collect forgets connections that are gone until no more than enough are left. The packet's own stays.
-func (m *connlimit) collect(p *policy.Packet, l map[conntrack.Tuple]struct{}, enough int) {
-	var own conntrack.Tuple
-	if p.CT.Conn != nil {
-		own = *p.CT.Conn.Tuple(conntrack.Original)
-	}
-	for t := range l {
-		if len(l) <= enough {
-			return
+// list brings an address's list up to date with a packet (__nf_conncount_add). It goes through the connections from
+// the oldest on, drops those that are gone, a few at a time, and ends early where it meets the packet's own: what has
+// gone behind that still counts for this once. An own one that is new stands last.
+func (m *connlimit) list(p *policy.Packet, l []conntrack.Tuple, own conntrack.Tuple) []conntrack.Tuple {
+	gone := 0
+	for i := 0; i < len(l) && gone <= connlimitCollect; {
+		there, open := stillOpen(p, l[i])
+		switch {
+		case there && l[i] == own:
+			return l
+		case open:
+			i++
+		default:
+			l = append(l[:i], l[i+1:]...)
+			gone++
 		}
-		if t != own && !counts(p, t) {
-			delete(l, t)
-		}
 	}
+	return append(l, own)
 }
 
-// counts tells whether a connection is still there and open.
-func counts(p *policy.Packet, t conntrack.Tuple) bool {
+// connlimitCollect is how many connections more than one are dropped at a time (CONNCOUNT_GC_MAX_NODES).
+const connlimitCollect = 8
+
+// sweep forgets the addresses that have no open connection left. It runs when their number has doubled.
+func (m *connlimit) sweep(p *policy.Packet) {
+lists:
+	for k, l := range m.lists {
+		for _, t := range l {
+			if _, open := stillOpen(p, t); open {
+				continue lists
+			}
+		}
+		delete(m.lists, k)
+	}
+	m.sweepAt = max(connlimitSweep, 2*len(m.lists))
+}
+
+const connlimitSweep = 256
+
+// stillOpen tells whether a connection is still there, and whether it counts: a TCP connection that is closed or waits
+// for its last packets to die out does not.
+func stillOpen(p *policy.Packet, t conntrack.Tuple) (there, open bool) {
 	ref, ok := p.W.CT.Find(p.Now, t)
 	if !ok {
-		return false
+		return false, false
 	}
 	state := ref.Conn.StateName()
 	p.W.CT.Release(&ref)
-	return t.Proto != protoTCP || state != "TIME_WAIT" && state != "CLOSE"
+	return true, t.Proto != protoTCP || state != "TIME_WAIT" && state != "CLOSE"
+}
+
+// tupleOfPacket is the tuple of a packet without a connection: one that conntrack found INVALID or was told not to
+// track. It may be that of a connection nevertheless. It is false where the transport header is cut off.
+func tupleOfPacket(p *policy.Packet) (t conntrack.Tuple, ok bool) {
+	t = conntrack.Tuple{Src: p.Src(), Dst: p.Dst(), Proto: p.Proto, V6: p.V6}
+	if !p.HasL4() {
+		return t, false
+	}
+	h := p.L4Bytes()
+	switch {
+	case p.Proto == protoTCP, p.Proto == protoUDP, p.Proto == protoUDPLite, p.Proto == protoSCTP:
+		t.SrcPort, t.DstPort, ok = p.Ports()
+		return t, ok
+	case p.Proto == protoICMP && !p.V6, p.Proto == protoICMPv6 && p.V6:
+		if len(h) < 8 {
+			return t, false
+		}
+		t.SrcPort, t.DstPort = binary.BigEndian.Uint16(h[4:]), binary.BigEndian.Uint16(h)
+	}
+	return t, true
 }
 
 func (m *connlimit) AppendSave(b []byte) []byte {
