@@ -7,13 +7,11 @@ import (
 	"github.com/moat-router/moat/stack/packet"
 )
 
-// same is ==, word by word: a tuple that was just read from a packet was written word by word, and a processor has to
-// wait where it reads back more at once than it wrote.
+// same is ==, field by field: a tuple that was just read from a packet was written in words, and a processor has to wait
+// where it reads back more at once than it wrote.
 func (k *Tuple) same(o *Tuple) bool {
-	le := binary.LittleEndian
-	return (le.Uint64(k.Src[8:])^le.Uint64(o.Src[8:]))|(le.Uint64(k.Dst[8:])^le.Uint64(o.Dst[8:]))|
-		(le.Uint64(k.Src[:])^le.Uint64(o.Src[:]))|(le.Uint64(k.Dst[:])^le.Uint64(o.Dst[:])) == 0 &&
-		k.SrcPort == o.SrcPort && k.DstPort == o.DstPort && k.Proto == o.Proto && k.V6 == o.V6 && k.Zone == o.Zone
+	return k.SrcPort == o.SrcPort && k.DstPort == o.DstPort && k.Src == o.Src && k.Dst == o.Dst &&
+		k.Proto == o.Proto && k.V6 == o.V6 && k.Zone == o.Zone
 }
 
 // hash mixes the whole tuple with the table's secret, so that nobody outside can aim at one bucket.
