@@ -77,7 +77,7 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	if !p.V6 {
 		k.TOS = p.TOS() & 0x1e
 	}
-	d := w.s.fib.Lookup(k)
+	d := w.s.fib.Output(k)
 	if !reachable(d) {
 		return
 	}

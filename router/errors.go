@@ -186,7 +186,7 @@ func (w *worker) errorSource(p *passage) (packet.Addr, bool) {
 		return dst, true
 	}
 	if p.V6 {
-		if w.s.fib.Owns(dst, 0) {
+		if w.s.fib.Owns(dst, 0) || p.dest.Type == fib.Anycast && p.in != nil && p.dest.Dev == p.in.Index {
 			return dst, true
 		}
 		return packet.Addr{}, true

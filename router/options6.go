@@ -75,6 +75,9 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 			}
 			before := p.Packet.Packet
 			if why := w.gather(p, defrag.UserLocal); why != packet.ReasonNone {
+				if code, ptr, ok := defrag.ParamProblem(p.Packet.Packet); ok && why == packet.ReasonFragMalformed {
+					w.parameterProblem(p, packet.ParamProblem{Send: true, Code: code, Ptr: ptr})
+				}
 				return why
 			}
 			if p.Packet.Packet == before {

@@ -89,7 +89,7 @@ func (w *worker) leaveBy(p *passage, d fib.Result) packet.Reason {
 		return noRouteReason(d.Type)
 	}
 	p.out = w.r.dev(d.Dev)
-	if d.Type == fib.Local {
+	if d.Type == fib.Local || d.Type == fib.Anycast {
 		p.out = w.r.lo
 	}
 	if p.out == nil {

@@ -19,7 +19,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !p.answerable() {
 		return
 	}
-	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast {
+	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast || p.dest.Type == fib.Anycast {
 		return
 	}
 	src, dst := p.Dst(), p.Src()

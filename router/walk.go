@@ -110,7 +110,7 @@ func (w *worker) forward(p *passage) packet.Reason {
 		w.icmpError(p, errTTL, 0)
 		return packet.ReasonTTL
 	}
-	if p.V6 {
+	if p.V6 && p.in != out {
 		if why := w.scope6(p); why != packet.ReasonNone {
 			return why
 		}

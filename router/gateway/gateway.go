@@ -107,7 +107,7 @@ func (g *Gateway) now() packet.Time { return packet.Time(time.Since(g.started)) 
 // configuration holds.
 func RouterConfig(cfg *config.Config) (router.Config, error) {
 	rc := router.Config{
-		SysctlBase:        sysctl.Gateway(),
+		SysctlBase:        cfg.SysctlBase(),
 		Routes:            cfg.Routes,
 		WhenUsed:          cfg.Conntrack == "when-used",
 		DefragAll:         cfg.Defrag == "all",

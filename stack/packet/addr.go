@@ -51,4 +51,10 @@ func (a *Addr) Wire(v6 bool) []byte {
 	return a[12:]
 }
 
-func (a Addr) String() string { return a.IP().String() }
+// String is the usual text. The zero Addr is "::", which in a header it is.
+func (a Addr) String() string {
+	if a.IsZero() {
+		return "::"
+	}
+	return a.IP().String()
+}

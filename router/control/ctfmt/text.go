@@ -2,6 +2,7 @@ package ctfmt
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -134,7 +135,7 @@ func appendPorts(b []byte, t *conntrack.Tuple) []byte {
 
 func appendAddr(b []byte, a packet.Addr, full bool) []byte {
 	if full && !a.Is4() {
-		return append(b, a.IP().StringExpanded()...)
+		return append(b, netip.AddrFrom16(a).StringExpanded()...)
 	}
 	if a.IsZero() {
 		return append(b, "::"...)
