@@ -97,7 +97,7 @@ Exit codes: 0; 2 for what you wrote (arguments, configuration, rules, a file tha
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(c.run(), c.check(), c.replay(), c.conntrack(), c.rules(), c.route(), c.link(), c.metrics(), c.version())
+	root.AddCommand(c.run(), c.check(), c.lab(), c.replay(), c.conntrack(), c.rules(), c.route(), c.link(), c.metrics(), c.version())
 	return root
 }
 

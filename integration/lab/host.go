@@ -1,0 +1,215 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/host"
+)
+
+// machine is what a host is made of.
+type machine interface {
+	DialTCP(ctx context.Context, from, to netip.AddrPort) (net.Conn, error)
+	DialUDP(from, to netip.AddrPort) (net.Conn, error)
+	ListenTCP(at netip.AddrPort) (net.Listener, error)
+	ListenUDP(at netip.AddrPort) (net.PacketConn, error)
+	// Serve starts a built-in service, on all addresses if at has none.
+	Serve(what host.Service, network string, at netip.AddrPort) (stop func(), err error)
+	// Send puts a whole datagram on the wire.
+	Send(datagram []byte) error
+	Close() error
+}
+
+// Host is a computer of a lab.
+type Host struct {
+	Name string
+	lab  *Lab
+	conf *topology.Host
+	machine
+	addrs []netip.Addr
+	seq   uint16 // of pings
+}
+
+func (l *Lab) addHost(c *topology.Host) error {
+	h := &Host{Name: c.Name, lab: l, conf: c}
+	p, err := port(c.Name, "eth0", c.Addresses, c.Routes)
+	if err != nil {
+		return err
+	}
+	h.addrs = p.Addresses
+	if l.Mode == Virtual {
+		h.machine, err = l.newVirtualHost(c, p)
+	} else {
+		h.machine, err = l.newKernelHost(c, p)
+	}
+	if err != nil {
+		return fmt.Errorf("host %s: %w", c.Name, err)
+	}
+	l.hosts = append(l.hosts, h)
+	return nil
+}
+
+// Addr is the host's first address of the family of like; the zero Addr if there is none.
+func (h *Host) Addr(like netip.Addr) netip.Addr {
+	for _, a := range h.addrs {
+		if a.Is4() == like.Is4() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// Addrs are all addresses of the host.
+func (h *Host) Addrs() []netip.Addr { return h.addrs }
+
+func (h *Host) serve(s topology.Listen) error {
+	what, err := host.ParseService(s.Service)
+	if err != nil {
+		return fmt.Errorf("host %s: listen: %w", h.Name, err)
+	}
+	at := netip.AddrPortFrom(netip.Addr{}, uint16(s.Port))
+	if s.Address != "" {
+		at = netip.AddrPortFrom(netip.MustParseAddr(s.Address), uint16(s.Port))
+	}
+	_, err = h.Serve(what, s.Proto, at)
+	if err != nil {
+		return fmt.Errorf("host %s: listen on %s %v: %w", h.Name, s.Proto, at, err)
+	}
+	return nil
+}
+
+// resolve reads "ADDRESS:PORT" or "HOST:PORT", where a host of the lab stands for its first address (of the wanted
+// family, "4", "6" or "").
+func (h *Host) resolve(family, address string) (netip.AddrPort, error) {
+	if ap, err := netip.ParseAddrPort(address); err == nil {
+		return ap, nil
+	}
+	name, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	n, err := net.LookupPort("tcp", portText)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if name == "" {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(n)), nil
+	}
+	a, err := h.lab.Lookup(family, name)
+	return netip.AddrPortFrom(a, uint16(n)), err
+}
+
+// Lookup gives the first address of a host, of family "4", "6" or "" (any).
+func (l *Lab) Lookup(family, name string) (netip.Addr, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a, nil
+	}
+	if o := l.Host(name); o != nil {
+		for _, a := range o.addrs {
+			if family == "" || (family == "4") == a.Is4() {
+				return a, nil
+			}
+		}
+	}
+	return netip.Addr{}, &net.DNSError{Err: "no such host in the lab", Name: name, IsNotFound: true}
+}
+
+// family splits "tcp4" into "tcp" and "4".
+func family(network string) (proto, fam string) {
+	if n := len(network); n > 0 && (network[n-1] == '4' || network[n-1] == '6') {
+		return network[:n-1], network[n-1:]
+	}
+	return network, ""
+}
+
+// DialContext connects as net.Dialer does: "tcp", "udp", with a 4 or 6 behind it or without, to an address or a host of
+// the lab.
+func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return h.DialFrom(ctx, network, netip.AddrPort{}, address)
+}
+
+// Dial is DialContext without a context.
+func (h *Host) Dial(network, address string) (net.Conn, error) {
+	return h.DialContext(context.Background(), network, address)
+}
+
+// DialFrom is DialContext from an address, a port or both.
+func (h *Host) DialFrom(ctx context.Context, network string, from netip.AddrPort, address string) (net.Conn, error) {
+	proto, fam := family(network)
+	to, err := h.resolve(fam, address)
+	if err != nil {
+		return nil, err
+	}
+	switch proto {
+	case "tcp":
+		return h.DialTCP(ctx, from, to)
+	case "udp":
+		return h.DialUDP(from, to)
+	}
+	return nil, net.UnknownNetworkError(network)
+}
+
+// Listen is net.Listen on this host.
+func (h *Host) Listen(network, address string) (net.Listener, error) {
+	proto, fam := family(network)
+	if proto != "tcp" {
+		return nil, net.UnknownNetworkError(network)
+	}
+	at, err := h.resolve(fam, address)
+	if err != nil {
+		return nil, err
+	}
+	return h.ListenTCP(at)
+}
+
+// ListenPacket is net.ListenPacket on this host.
+func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
+	proto, fam := family(network)
+	if proto != "udp" {
+		return nil, net.UnknownNetworkError(network)
+	}
+	at, err := h.resolve(fam, address)
+	if err != nil {
+		return nil, err
+	}
+	return h.ListenUDP(at)
+}
+
+// HTTPClient is a client on this host: names of hosts are those of the lab, connections are not kept.
+func (h *Host) HTTPClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: h.DialContext, DisableKeepAlives: true}}
+}
+
+// Watch hands see every datagram that this host receives, until stop is called.
+func (h *Host) Watch(see func(wire.Sighting)) (stop func()) {
+	return h.lab.Watch(func(s wire.Sighting) {
+		if s.Fate == wire.Delivered && s.To.Name == h.Name {
+			see(s)
+		}
+	})
+}
+
+// Received are the datagrams among the latest sightings that this host received.
+func (h *Host) Received() (out []wire.Sighting) {
+	for _, s := range h.lab.Sightings() {
+		if s.Fate == wire.Delivered && s.To.Name == h.Name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Sent are those that it sent.
+func (h *Host) Sent() (out []wire.Sighting) {
+	for _, s := range h.lab.Sightings() {
+		if s.From.Name == h.Name {
+			out = append(out, s)
+		}
+	}
+	return out
+}

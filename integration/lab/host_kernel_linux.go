@@ -1,0 +1,246 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/host"
+	"github.com/moat-router/moat/stack/netns"
+	"github.com/moat-router/moat/stack/tun"
+)
+
+// kernelHost is a network namespace with one end of a TUN device in it; the other end is the host's port.
+type kernelHost struct {
+	ns *netns.NS
+
+	mu      sync.Mutex
+	closers []io.Closer
+	closed  bool
+}
+
+func (l *Lab) newKernelHost(c *topology.Host, p wire.Port) (m machine, err error) {
+	h := &kernelHost{}
+	defer func() {
+		if err != nil {
+			h.Close()
+			m = nil
+		}
+	}()
+	if h.ns, err = netns.New(); err != nil {
+		return nil, err
+	}
+	mtu := l.Topology.Network(c.Network).MTU
+	var t *tun.TUN
+	// Opened in there, the device never appears anywhere else.
+	err = h.ns.Do(func() (err error) {
+		t, err = tun.Open(tun.Options{Name: p.Interface, MTU: mtu})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Link = t
+	l.Network(c.Network).Plug(p) // the network closes it
+	quiet(h.ns, p.Interface)
+	routes := append([]string(nil), c.Routes...)
+	if err := h.ns.Configure(p.Interface, netns.Config{Up: true, Addresses: c.Addresses, Routes: routes}); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// quiet keeps the kernel from talking on its own. Where /proc/sys is read-only, as in some containers, it talks a
+// little, and nobody listens.
+func quiet(ns *netns.NS, dev string) {
+	for _, s := range []string{"router_solicitations", "accept_ra", "autoconf"} {
+		ns.Sysctl("net.ipv6.conf."+dev+"."+s, "0")
+	}
+	ns.Sysctl("net.ipv6.conf."+dev+".addr_gen_mode", "1")
+	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
+}
+
+func (h *kernelHost) keep(c io.Closer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closers = append(h.closers, c)
+	if h.closed {
+		c.Close()
+	}
+}
+
+// Close ends the host's services and lets go of its namespace; the device goes with its network.
+func (h *kernelHost) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	for _, c := range h.closers {
+		c.Close()
+	}
+	h.closers = nil
+	h.mu.Unlock()
+	if h.ns == nil {
+		return nil
+	}
+	return h.ns.Close()
+}
+
+func (h *kernelHost) DialTCP(ctx context.Context, from, to netip.AddrPort) (c net.Conn, err error) {
+	d := net.Dialer{}
+	if from.IsValid() || from.Port() != 0 {
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
+	}
+	err = h.ns.Do(func() (err error) {
+		c, err = d.DialContext(ctx, "tcp", to.String())
+		return err
+	})
+	return c, err
+}
+
+func (h *kernelHost) DialUDP(from, to netip.AddrPort) (c net.Conn, err error) {
+	d := net.Dialer{}
+	if from.IsValid() || from.Port() != 0 {
+		d.LocalAddr = net.UDPAddrFromAddrPort(from)
+	}
+	err = h.ns.Do(func() (err error) {
+		c, err = d.Dial("udp", to.String())
+		return err
+	})
+	return c, err
+}
+
+// where is an address as package net wants it: no address is all addresses of both families.
+func where(at netip.AddrPort) string {
+	if !at.Addr().IsValid() {
+		return fmt.Sprintf(":%d", at.Port())
+	}
+	return at.String()
+}
+
+func (h *kernelHost) ListenTCP(at netip.AddrPort) (c net.Listener, err error) {
+	err = h.ns.Do(func() (err error) {
+		c, err = net.Listen("tcp", where(at))
+		return err
+	})
+	return c, err
+}
+
+func (h *kernelHost) ListenUDP(at netip.AddrPort) (c net.PacketConn, err error) {
+	err = h.ns.Do(func() (err error) {
+		c, err = net.ListenPacket("udp", where(at))
+		return err
+	})
+	return c, err
+}
+
+func (h *kernelHost) Serve(what host.Service, network string, at netip.AddrPort) (stop func(), err error) {
+	if network == "udp" {
+		c, err := h.ListenUDP(at)
+		if err != nil {
+			return nil, err
+		}
+		h.keep(c)
+		go serveUDP(what, c)
+		return func() { c.Close() }, nil
+	}
+	l, err := h.ListenTCP(at)
+	if err != nil {
+		return nil, err
+	}
+	h.keep(l)
+	go h.accept(what, l)
+	return func() { l.Close() }, nil
+}
+
+func serveUDP(what host.Service, c net.PacketConn) {
+	b := make([]byte, 65536)
+	for {
+		n, from, err := c.ReadFrom(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil && what == host.Echo {
+			c.WriteTo(b[:n], from)
+		}
+	}
+}
+
+func (h *kernelHost) accept(what host.Service, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		h.keep(c)
+		if what == host.Silent {
+			continue
+		}
+		go func() {
+			defer c.Close()
+			switch what {
+			case host.Echo:
+				io.Copy(c, c)
+			case host.Hello:
+				if _, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+					io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 16\r\nConnection: close\r\n\r\nhello from moat\n")
+				}
+			default:
+				io.Copy(io.Discard, c)
+			}
+		}()
+	}
+}
+
+// Send gives a datagram to the host's kernel as a raw socket does: it routes, and leaves the headers alone.
+func (h *kernelHost) Send(b []byte) error {
+	if len(b) < 20 {
+		return errors.New("not a datagram")
+	}
+	return h.ns.Do(func() error {
+		fam := unix.AF_INET
+		var to unix.Sockaddr
+		if b[0]>>4 == 6 {
+			if len(b) < 40 {
+				return errors.New("not a datagram")
+			}
+			fam, to = unix.AF_INET6, &unix.SockaddrInet6{Addr: [16]byte(b[24:40])}
+		} else {
+			to = &unix.SockaddrInet4{Addr: [4]byte(b[16:20])}
+		}
+		fd, err := unix.Socket(fam, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		if err != nil {
+			return os.NewSyscallError("socket", err)
+		}
+		defer unix.Close(fd)
+		return os.NewSyscallError("sendto", unix.Sendto(fd, b, 0, to))
+	})
+}
+
+// Start starts a process inside a kernel host.
+func (h *Host) Start(cmd *exec.Cmd) error {
+	k, ok := h.machine.(*kernelHost)
+	if !ok {
+		return fmt.Errorf("host %s is virtual: no process can run in it; this needs kernel hosts", h.Name)
+	}
+	cmd.Env = append(cmd.Environ(), "MOAT_HOST="+h.Name, "PS1="+strings.ReplaceAll(h.Name, `\`, "")+"# ")
+	return k.ns.Start(cmd)
+}
+
+// NetNS is a path of the host's namespace, for nsenter --net=; "" for a virtual host.
+func (h *Host) NetNS() string {
+	if k, ok := h.machine.(*kernelHost); ok {
+		return k.ns.Path()
+	}
+	return ""
+}

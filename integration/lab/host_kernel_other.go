@@ -1,0 +1,21 @@
+//go:build !linux
+
+package lab
+
+import (
+	"os/exec"
+
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/netns"
+)
+
+func (l *Lab) newKernelHost(*topology.Host, wire.Port) (machine, error) {
+	return nil, netns.ErrUnsupported
+}
+
+// Start starts a process inside a kernel host.
+func (h *Host) Start(*exec.Cmd) error { return netns.ErrUnsupported }
+
+// NetNS is a path of the host's namespace; "" for a virtual host.
+func (h *Host) NetNS() string { return "" }

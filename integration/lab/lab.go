@@ -1,0 +1,277 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// Mode is what hosts are made of.
+type Mode string
+
+// The modes.
+const (
+	Virtual Mode = "virtual" // gVisor's stack in this process, on virtual time
+	Kernel  Mode = "kernel"  // network namespaces with a TUN device each, in real time
+)
+
+// Options say how a topology is built. The zero value is virtual.
+type Options struct {
+	Mode Mode
+	// PCAP is a directory for captures, one pcapng for each interface; "" for none.
+	PCAP string
+	// Keep is how many of the latest sightings the timeline has; 0: 10000.
+	Keep int
+}
+
+// Lab is a running topology. Close it.
+type Lab struct {
+	Topology *topology.Topology
+	Mode     Mode
+
+	clock    clock
+	book     wire.Book
+	segments []*wire.Segment
+	routers  []*Router
+	hosts    []*Host
+	captures *captures
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex
+	broken error // of a router or a segment that stopped serving
+}
+
+// Open builds a topology and starts it. After an error nothing is left behind.
+func Open(t *topology.Topology, o Options) (l *Lab, err error) {
+	if err := t.Verify(); err != nil {
+		return nil, err
+	}
+	if o.Keep == 0 {
+		o.Keep = 10000
+	}
+	if o.Mode == "" {
+		o.Mode = Virtual
+	}
+	l = &Lab{Topology: t, Mode: o.Mode, book: wire.Book{Keep: o.Keep}}
+	defer func() {
+		if err != nil {
+			l.Close()
+			l = nil
+		}
+	}()
+	if o.Mode == Virtual {
+		l.clock = newVirtual()
+	} else {
+		l.clock = newReal()
+	}
+	for i := range t.Networks {
+		l.segments = append(l.segments, l.newSegment(&t.Networks[i]))
+	}
+	for i := range t.Routers {
+		if err := l.addRouter(&t.Routers[i]); err != nil {
+			return l, err
+		}
+	}
+	for i := range t.Hosts {
+		if err := l.addHost(&t.Hosts[i]); err != nil {
+			return l, err
+		}
+	}
+	if o.PCAP != "" {
+		if l.captures, err = openCaptures(o.PCAP, l.segments); err != nil {
+			return l, err
+		}
+		l.book.Watch(l.captures.add)
+	}
+	l.book.Watch(func(wire.Sighting) { l.clock.changed() })
+	l.start()
+	for _, h := range l.hosts {
+		for _, s := range h.conf.Listen {
+			if err := h.serve(s); err != nil {
+				return l, err
+			}
+		}
+	}
+	return l, nil
+}
+
+func (l *Lab) newSegment(n *topology.Network) *wire.Segment {
+	o := wire.Options{
+		Clock: l.clock, Seed: l.Topology.Seed,
+		Delay: time.Duration(n.Delay), Jitter: time.Duration(n.Jitter),
+		Loss: float64(n.Loss), Reorder: float64(n.Reorder), Duplicate: float64(n.Duplicate), Rate: int64(n.Rate),
+	}
+	if len(n.Down) > 0 {
+		o.Down = func(now packet.Time) bool {
+			for _, d := range n.Down {
+				if d.Contains(time.Duration(now)) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	return wire.New(n.Name, o, l.book.Add)
+}
+
+// start sets everything in motion: parts of a virtual network, or goroutines.
+func (l *Lab) start() {
+	if v, ok := l.clock.(*virtual); ok {
+		for _, s := range l.segments {
+			v.network.Add(s.Pump)
+		}
+		for _, r := range l.routers {
+			v.network.Add(r.pump)
+		}
+		for _, h := range l.hosts {
+			v.network.Add(h.machine.(*virtualHost).Pump)
+		}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	for _, s := range l.segments {
+		l.wg.Go(func() { l.note("network "+s.Name, s.Serve()) })
+	}
+	for _, r := range l.routers {
+		l.wg.Go(func() { l.note("router "+r.Name, r.Router.Serve(ctx)) })
+	}
+}
+
+func (l *Lab) note(what string, err error) {
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = errors.Join(l.broken, fmt.Errorf("%s: %w", what, err))
+}
+
+// Err tells what broke while the lab ran: a device that somebody removed, a capture that could not be written.
+func (l *Lab) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.broken, l.captures.err())
+}
+
+// Close takes everything away. It may be called twice.
+func (l *Lab) Close() error {
+	if l.stop != nil {
+		l.stop()
+	}
+	var errs []error
+	for _, h := range l.hosts {
+		errs = append(errs, h.machine.Close())
+	}
+	for _, s := range l.segments {
+		errs = append(errs, s.Close())
+	}
+	l.wg.Wait()
+	for _, r := range l.routers {
+		r.Router.Close()
+	}
+	errs = append(errs, l.captures.close())
+	return errors.Join(errs...)
+}
+
+// Host finds a host; nil if there is none of that name.
+func (l *Lab) Host(name string) *Host {
+	for _, h := range l.hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// Hosts are all of them, in the order of the topology.
+func (l *Lab) Hosts() []*Host { return l.hosts }
+
+// Router finds a router; nil if there is none of that name.
+func (l *Lab) Router(name string) *Router {
+	for _, r := range l.routers {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// Network finds a segment; nil if there is none of that name.
+func (l *Lab) Network(name string) *wire.Segment {
+	for _, s := range l.segments {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Time is that of the lab, from 0.
+func (l *Lab) Time() packet.Time { return l.clock.Time() }
+
+// Wait lets the lab go on until done is true, for at most d of its time, and gives what done says then. done is asked
+// again after every datagram that crosses a network.
+func (l *Lab) Wait(done func() bool, d time.Duration) bool { return l.clock.wait(done, d) }
+
+// Advance lets time pass: at once where it is virtual.
+func (l *Lab) Advance(d time.Duration) { l.Wait(func() bool { return false }, d) }
+
+// Watch hands every datagram on every network to see, until stop is called.
+func (l *Lab) Watch(see func(wire.Sighting)) (stop func()) { return l.book.Watch(see) }
+
+// Sightings are the latest datagrams on all networks, in order of time.
+func (l *Lab) Sightings() []wire.Sighting { return l.book.Sightings() }
+
+// Timeline writes them down, a line for each.
+func (l *Lab) Timeline() string { return l.book.Timeline() }
+
+// plug connects a machine to a network and gives its end of the wire.
+func (l *Lab) plug(network string, p wire.Port, offloads link.Offloads) *link.End {
+	near, far := link.Pipe(p.Interface, p.Name+"."+p.Interface, link.PipeOptions{MTU: l.Topology.Network(network).MTU, Offloads: offloads})
+	p.Link = far
+	l.Network(network).Plug(p)
+	return near
+}
+
+// port is what a network has to know of a machine.
+func port(name, ifname string, addresses, routes []string) (wire.Port, error) {
+	p := wire.Port{Name: name, Interface: ifname}
+	for _, a := range addresses {
+		f, err := netip.ParsePrefix(a)
+		if err != nil {
+			return p, fmt.Errorf("%s: address %q: %w", name, a, err)
+		}
+		p.Addresses = append(p.Addresses, f.Addr())
+	}
+	vias, err := topology.Vias(routes)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, v := range vias {
+		p.Routes = append(p.Routes, wire.Route(v))
+	}
+	return p, nil
+}
+
+// ParseMode reads "virtual", "kernel" or "auto" (which is "").
+func ParseMode(s string) (Mode, error) {
+	switch m := Mode(strings.ToLower(s)); m {
+	case Virtual, Kernel, "":
+		return m, nil
+	case "auto":
+		return "", nil
+	}
+	return "", fmt.Errorf("%q: hosts are virtual, kernel or auto", s)
+}

@@ -1,0 +1,161 @@
+package topology
+
+import "time"
+
+// Topology is a network to build.
+type Topology struct {
+	Name     string    `yaml:"name"`
+	Seed     uint64    `yaml:"seed"` // of loss, jitter and the routers' random choices; 0: 1
+	Networks []Network `yaml:"networks"`
+	Routers  []Router  `yaml:"routers"`
+	Hosts    []Host    `yaml:"hosts"`
+	Checks   []Check   `yaml:"checks"`
+}
+
+// Network is a wire that hosts and routers are plugged into. There is no link layer on it: a datagram goes to the
+// member that has its destination address, else to the next hop that the sender's routes name.
+type Network struct {
+	Name      string     `yaml:"name"`
+	MTU       int        `yaml:"mtu"`       // bytes; 0: 1500
+	Delay     Duration   `yaml:"delay"`     // of every datagram
+	Jitter    Duration   `yaml:"jitter"`    // up to this much more or less, without changing the order
+	Loss      Share      `yaml:"loss"`      // of datagrams that vanish
+	Reorder   Share      `yaml:"reorder"`   // that overtake: they skip the delay
+	Duplicate Share      `yaml:"duplicate"` // that arrive twice
+	Rate      Rate       `yaml:"rate"`      // for each sender; 0: no limit
+	Down      []Downtime `yaml:"down"`      // when it carries nothing
+}
+
+// Downtime is a time in which a network carries nothing, counted from the start of the lab.
+type Downtime struct {
+	At  Duration `yaml:"at"`
+	For Duration `yaml:"for"` // 0: for good
+}
+
+// Contains tells whether the network is down at this moment.
+func (d Downtime) Contains(t time.Duration) bool {
+	return t >= time.Duration(d.At) && (d.For == 0 || t < time.Duration(d.At+d.For))
+}
+
+// Router is a moat router.
+type Router struct {
+	Name            string      `yaml:"name"`
+	Interfaces      []Interface `yaml:"interfaces"`
+	Routes          []string    `yaml:"routes"`   // words of ip route add
+	IPRules         []string    `yaml:"ip_rules"` // words of ip rule add
+	Sysctls         []string    `yaml:"sysctls"`  // name=value
+	Rules           Rules       `yaml:"rules"`
+	Conntrack       string      `yaml:"conntrack"`        // always (default) or when-used
+	ICMPTranslation string      `yaml:"icmp_translation"` // on (default) or off
+	Listen          []Listen    `yaml:"listen"`
+}
+
+// Rules is iptables-save text for each family: in the file itself (of more than one line), or the name of a file beside
+// it.
+type Rules struct {
+	V4 Text `yaml:"v4"`
+	V6 Text `yaml:"v6"`
+}
+
+// Text is rule text with the name that errors give it.
+type Text struct{ Name, Text string }
+
+// Interface plugs a router into a network.
+type Interface struct {
+	Name      string   `yaml:"name"`    // that rules see in -i and -o
+	Network   string   `yaml:"network"` // default: the name
+	Addresses []string `yaml:"addresses"`
+	// RxChecksumOffload: fragments count as verified by a NIC; default true.
+	RxChecksumOffload *bool `yaml:"rx_checksum_offload"`
+}
+
+// Host is a computer with one interface, eth0.
+type Host struct {
+	Name      string   `yaml:"name"`
+	Network   string   `yaml:"network"`
+	Addresses []string `yaml:"addresses"`
+	Routes    []string `yaml:"routes"` // words of ip route add; gateways are members of the network
+	Listen    []Listen `yaml:"listen"`
+}
+
+// Listen is a built-in service: echo, discard, http or silent (host.Service).
+type Listen struct {
+	Proto   string `yaml:"proto"` // tcp or udp
+	Port    int    `yaml:"port"`
+	Address string `yaml:"address"` // default: all
+	Service string `yaml:"service"` // default: echo
+}
+
+// Check is one claim about a network; exactly one of the kinds is set.
+type Check struct {
+	Name string `yaml:"name"`
+
+	From       string      `yaml:"from"`       // host that asks
+	Ping       string      `yaml:"ping"`       // address, or host name
+	Connect    string      `yaml:"connect"`    // tcp://ADDRESS:PORT or udp://ADDRESS:PORT (an answer is wanted)
+	HTTP       string      `yaml:"http"`       // URL to get
+	Traceroute string      `yaml:"traceroute"` // address, with hops
+	Send       string      `yaml:"send"`       // a datagram in packet notation, from host From
+	Receive    *Receive    `yaml:"receive"`    // what has to arrive at a host
+	Never      *Never      `yaml:"never"`      // what no network may carry, over the whole run
+	Conntrack  *Connection `yaml:"conntrack"`  // an entry that a router has to have
+	Advance    Duration    `yaml:"advance"`    // let time pass
+
+	Source   string   `yaml:"source"`   // address to ask from
+	Hops     []string `yaml:"hops"`     // of traceroute: addresses, "*" for a silent one
+	Body     string   `yaml:"body"`     // of http: a part of what is answered
+	Fails    bool     `yaml:"fails"`    // ping, connect and http: no answer is the right one
+	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout"
+	ErrorBy  string   `yaml:"error_by"` // the outer source of that error
+	Timeout  Duration `yaml:"timeout"`  // default: 1s
+	Position string   `yaml:"-"`        // file and line
+}
+
+// Receive is a datagram that a host has to receive, as a pattern in packet notation.
+type Receive struct {
+	Host  string `yaml:"host"`
+	Match string `yaml:"match"`
+}
+
+// Never is a pattern in packet notation that must not occur on a network ("" is all of them).
+type Never struct {
+	Network string `yaml:"network"`
+	Match   string `yaml:"match"`
+}
+
+// Connection is a part of a line of conntrack that a router has to show, or must not.
+type Connection struct {
+	Router string `yaml:"router"`
+	Match  string `yaml:"match"` // words that the line has, in this order
+	Absent bool   `yaml:"absent"`
+}
+
+// Host finds a host by its name; nil if there is none.
+func (t *Topology) Host(name string) *Host {
+	for i := range t.Hosts {
+		if t.Hosts[i].Name == name {
+			return &t.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// Router finds a router by its name; nil if there is none.
+func (t *Topology) Router(name string) *Router {
+	for i := range t.Routers {
+		if t.Routers[i].Name == name {
+			return &t.Routers[i]
+		}
+	}
+	return nil
+}
+
+// Network finds a network by its name; nil if there is none.
+func (t *Topology) Network(name string) *Network {
+	for i := range t.Networks {
+		if t.Networks[i].Name == name {
+			return &t.Networks[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Verify tells what is wrong with a topology, in words, or nil. It fills in the defaults.
+func (t *Topology) Verify() error {
+	if t.Seed == 0 {
+		t.Seed = 1
+	}
+	seen := map[string]string{}
+	claim := func(name, what string) error {
+		switch {
+		case name == "":
+			return fmt.Errorf("a %s has no name", what)
+		case strings.ContainsAny(name, " /\t:"):
+			return fmt.Errorf("%s %q: a name has no spaces, slashes or colons", what, name)
+		case seen[name] != "":
+			return fmt.Errorf("%s %s: there is a %s of that name", what, name, seen[name])
+		}
+		seen[name] = what
+		return nil
+	}
+	for i := range t.Networks {
+		n := &t.Networks[i]
+		if err := claim(n.Name, "network"); err != nil {
+			return err
+		}
+		if n.MTU == 0 {
+			n.MTU = 1500
+		}
+		if n.MTU < 68 || n.MTU > 65535 {
+			return fmt.Errorf("network %s: mtu %d: want 68 to 65535", n.Name, n.MTU)
+		}
+	}
+	seen = map[string]string{} // networks and machines may share a name
+	for i := range t.Routers {
+		if err := t.verifyRouter(&t.Routers[i], claim); err != nil {
+			return err
+		}
+	}
+	for i := range t.Hosts {
+		h := &t.Hosts[i]
+		if err := claim(h.Name, "host"); err != nil {
+			return err
+		}
+		where := "host " + h.Name
+		if t.Network(h.Network) == nil {
+			return t.noNetwork(where, h.Network)
+		}
+		if err := verifyAddresses(where, h.Addresses); err != nil {
+			return err
+		}
+		if _, err := Vias(h.Routes); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		if err := verifyListen(where, h.Listen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Topology) verifyRouter(r *Router, claim func(name, what string) error) error {
+	if err := claim(r.Name, "router"); err != nil {
+		return err
+	}
+	where := "router " + r.Name
+	for i := range r.Interfaces {
+		f := &r.Interfaces[i]
+		if f.Network == "" {
+			f.Network = f.Name
+		}
+		if f.Name == "" {
+			f.Name = f.Network
+		}
+		if t.Network(f.Network) == nil {
+			return t.noNetwork(where+": interface "+f.Name, f.Network)
+		}
+		if err := verifyAddresses(where+": interface "+f.Name, f.Addresses); err != nil {
+			return err
+		}
+		if f.RxChecksumOffload == nil {
+			yes := true
+			f.RxChecksumOffload = &yes
+		}
+	}
+	for _, s := range r.Sysctls {
+		if !strings.Contains(s, "=") {
+			return fmt.Errorf("%s: sysctl %q: want name=value", where, s)
+		}
+	}
+	if !slices.Contains([]string{"", "always", "when-used"}, r.Conntrack) {
+		return fmt.Errorf("%s: conntrack: %q: want always or when-used", where, r.Conntrack)
+	}
+	if !slices.Contains([]string{"", "on", "off"}, r.ICMPTranslation) {
+		return fmt.Errorf("%s: icmp_translation: %q: want on or off", where, r.ICMPTranslation)
+	}
+	if _, err := Vias(r.Routes); err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return verifyListen(where, r.Listen)
+}
+
+func (t *Topology) noNetwork(where, name string) error {
+	var names []string
+	for _, n := range t.Networks {
+		names = append(names, n.Name)
+	}
+	return fmt.Errorf("%s: there is no network %q: there is %s", where, name, strings.Join(names, ", "))
+}
+
+func verifyAddresses(where string, list []string) error {
+	for _, a := range list {
+		if _, err := netip.ParsePrefix(a); err != nil {
+			return fmt.Errorf("%s: address %q: want an address with its prefix length, as 192.168.42.2/24", where, a)
+		}
+	}
+	return nil
+}
+
+func verifyListen(where string, list []Listen) error {
+	for i := range list {
+		l := &list[i]
+		if l.Service == "" {
+			l.Service = "echo"
+		}
+		if l.Proto != "tcp" && l.Proto != "udp" {
+			return fmt.Errorf("%s: listen: proto %q: want tcp or udp", where, l.Proto)
+		}
+		if l.Port < 1 || l.Port > 65535 {
+			return fmt.Errorf("%s: listen: port %d: want 1 to 65535", where, l.Port)
+		}
+		if l.Address != "" {
+			if _, err := netip.ParseAddr(l.Address); err != nil {
+				return fmt.Errorf("%s: listen: %q is not an address", where, l.Address)
+			}
+		}
+	}
+	return nil
+}
+
+// Via is a route through a neighbour.
+type Via struct {
+	To  netip.Prefix
+	Via netip.Addr
+}
+
+// Vias reads from routes, in the words of ip route add, those that name a gateway. A wire without a link layer needs to
+// know them, since a datagram does not say to which neighbour it goes.
+func Vias(routes []string) (out []Via, err error) {
+	for _, words := range routes {
+		f := strings.Fields(words)
+		i := slices.Index(f, "via")
+		if i < 0 {
+			continue
+		}
+		if i == 0 || i+1 >= len(f) {
+			return nil, fmt.Errorf("route %q: want DESTINATION via GATEWAY", words)
+		}
+		gw, err := netip.ParseAddr(f[i+1])
+		if err != nil {
+			return nil, fmt.Errorf("route %q: gateway %q is not an address", words, f[i+1])
+		}
+		dst := f[0]
+		if slices.Contains([]string{"unicast", "-4", "-6"}, dst) && i > 1 {
+			dst = f[1]
+		}
+		p, err := prefix(dst, gw)
+		if err != nil {
+			return nil, fmt.Errorf("route %q: destination %q is not a prefix", words, dst)
+		}
+		out = append(out, Via{p, gw})
+	}
+	return out, nil
+}
+
+func prefix(s string, like netip.Addr) (netip.Prefix, error) {
+	if s == "default" {
+		if like.Is4() {
+			return netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+		}
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0), nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}
