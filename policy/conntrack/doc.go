@@ -31,7 +31,7 @@
 //
 // # Invariants
 //
-//   - A Conn has no pointers: a million of them cost the garbage collector nothing. It takes 200 bytes; what few
+//   - A Conn has no pointers: a million of them cost the garbage collector nothing. It takes about 200 bytes; what few
 //     connections have stands in an ext outside.
 //   - Tuples do not change once a connection is confirmed.
 //   - A slot is used again only when nobody holds a reference to it. Confirmed connections are held once by the table, and
@@ -45,8 +45,8 @@
 // # Concurrency
 //
 // The hash is cut into shards. A connection stands in two of them, one for each tuple; that of its original tuple owns
-// its memory and its timer. Locks, in this order: the expectations; a connection's protocol lock (one of sixteen of its
-// owner); two shards, lower index first. The ext slab and the buckets of the source index are locked for themselves, and
+// its memory and its timer. Locks, in this order: the expectations; a connection's own (its protocol state); two
+// shards, lower index first. Look-ups of what is there take no lock: they take a reference and look again. The ext slab and the buckets of the source index are locked for themselves, and
 // nothing is taken below them. Status, mark and deadline are atomic. Callbacks (Subscribe, OnInvalid) run on the packet's worker and must not call the table.
 //
 // # Limits
