@@ -45,9 +45,10 @@
 // # Concurrency
 //
 // The hash is cut into shards. A connection stands in two of them, one for each tuple; that of its original tuple owns
-// its memory and its timer. Locks, in this order: the expectations; a connection's own (its protocol state); two
-// shards, lower index first. Look-ups of what is there take no lock: they take a reference and look again. The ext slab and the buckets of the source index are locked for themselves, and
-// nothing is taken below them. Status, mark and deadline are atomic. Callbacks (Subscribe, OnInvalid) run on the packet's worker and must not call the table.
+// its memory and its timer. Look-ups of what is there take no lock: they take a reference and look again. Locks, in this
+// order: the expectations; a connection's own (its protocol state); two shards, lower index first. The ext slab and the
+// buckets of the source index are locked for themselves, and nothing is taken below them. Status, mark and deadline are
+// atomic. Callbacks (Subscribe, OnInvalid) run on the packet's worker and must not call the table.
 //
 // # Limits
 //
