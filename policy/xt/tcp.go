@@ -142,7 +142,7 @@ func (m *tcp) AppendSave(b []byte) []byte {
 	if m.option != 0 {
 		b = fmt.Appendf(appendNot(b, m.notOption), " --tcp-option %d", m.option)
 	}
-	if m.flagMask|m.flags != 0 {
+	if m.flagMask|m.flags != 0 || m.notFlags {
 		b = append(appendNot(b, m.notFlags), " --tcp-flags "...)
 		b = append(appendTCPFlags(b, m.flagMask), ' ')
 		b = appendTCPFlags(b, m.flags)
