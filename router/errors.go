@@ -254,10 +254,15 @@ func (p *passage) answerable() bool {
 	case protoGRE, protoESP, protoAH, protoSCTP, protoUDPLite, protoDCCP:
 		return true
 	}
-	sum := uint16(0xffff) // Linux sums over the IP header, too, which makes a zero of it; all zeros then are right
+	sum := uint16(0)
+	if !p.V6 {
+		// Linux sums over the IP header, too. That makes no difference, but where options were noted and the header's
+		// own checksum has not followed yet: then there is no answer.
+		sum = checksum.Checksum(p.Data[:p.HeaderLen()], 0)
+	}
 	if p.V6 || p.Proto == protoTCP || p.Proto == protoUDP {
 		src, dst := p.Src(), p.Dst()
-		sum = packet.PseudoSum(src.Wire(p.V6), dst.Wire(p.V6), p.Proto, len(b))
+		sum = checksum.Combine(sum, packet.PseudoSum(src.Wire(p.V6), dst.Wire(p.V6), p.Proto, len(b)))
 	}
 	return checksum.Checksum(b, sum) == 0xffff
 }

@@ -75,7 +75,7 @@ func (r *Router) housekeeping(ctx context.Context) {
 // arrivals is step 1: a link hands us a batch.
 func (w *worker) arrivals(in *device, batch ...*packet.Packet) {
 	for _, b := range batch {
-		in.rx.add(len(b.Data))
+		in.counts[w.ID].rx.add(len(b.Data))
 		if in.allGood {
 			b.CsumGood = true
 		}

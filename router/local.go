@@ -5,6 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 
+	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -98,6 +99,9 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 		return why
 	}
 	if p.dest.Type == fib.Local || p.V6 && p.dest.Type == fib.Anycast {
+		// UDP has let go of the connection by now: unlike other errors this one finds it again by its quote.
+		w.CT.Release(&p.CT)
+		p.CT = conntrack.Ref{}
 		w.icmpError(p, errPort, 0)
 	}
 	return packet.ReasonNoSocket

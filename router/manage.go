@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/iptables"
@@ -94,8 +95,9 @@ type LinkStats struct {
 // LinkCount counts one direction of a link.
 type LinkCount struct{ Packets, Bytes, Dropped, Errors uint64 }
 
-func (c *devCount) read() LinkCount {
-	return LinkCount{Packets: c.packets.Load(), Bytes: c.bytes.Load(), Errors: c.errors.Load()}
+func (t *traffic) addTo(c *LinkCount) {
+	c.Packets += atomic.LoadUint64(&t.packets)
+	c.Bytes += atomic.LoadUint64(&t.bytes)
 }
 
 // Links are the interfaces in order of index, lo first.
@@ -105,7 +107,13 @@ func (r *Router) Links() (out []LinkStats) {
 		if d == nil {
 			continue
 		}
-		l := LinkStats{Index: d.Index, Name: d.Name, Device: d.Name, MTU: int(d.mtu.Load()), Up: d.isUp(), Rx: d.rx.read(), Tx: d.tx.read()}
+		l := LinkStats{Index: d.Index, Name: d.Name, Device: d.Name, MTU: int(d.mtu.Load()), Up: d.isUp()}
+		for i := range d.counts {
+			c := &d.counts[i]
+			c.rx.addTo(&l.Rx)
+			c.tx.addTo(&l.Tx)
+			l.Tx.Errors += c.txErrors.Load()
+		}
 		if d.link != nil {
 			l.Device = d.link.Name()
 		}

@@ -180,6 +180,11 @@ func New(cfg Config) (*Router, error) {
 	for i := range max(cfg.Workers, 1) + 2 {
 		r.workers = append(r.workers, r.newWorker(i, seed))
 	}
+	for _, d := range r.devs[fib.Loopback:] {
+		if d != nil {
+			d.counts = make([]devCount, len(r.workers))
+		}
+	}
 	r.ct.OnInvalid = r.logInvalid
 	r.ct.SetHelpers(helper.All())
 	r.newHost()
