@@ -15,8 +15,8 @@
 //
 //	-A FORWARD -m hashlimit --hashlimit-name syn --hashlimit-upto 60/min --hashlimit-mode srcip -j ACCEPT
 //
-// is read by policy/iptables, which finds the row "hashlimit", hands its parser the three options and calls Done. Done
-// asks Shared for the table "syn" of the family and returns a match that holds it. Its Match takes a packet's bucket
+// is read by policy/iptables, which finds the row "hashlimit", hands its parser the three options and calls Done. Once
+// the whole table is known, CheckHooks asks Shared for the table "syn" of the family. Match takes a packet's bucket
 // out of the table and charges it; its AppendSave prints
 //
 //	--hashlimit-upto 1/sec --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name syn --hashlimit-htable-expire 60000

@@ -52,7 +52,8 @@ type TargetParser interface {
 
 // HookChecker is what a match or target implements that is allowed only in some hooks or tables. It is asked with
 // the hooks from which its chain can be reached, once the whole table is known (the kernel's checkentry with
-// hook_mask).
+// hook_mask). The rules of a table are asked in the order of its chains; it may be asked again, and always is before
+// the first packet comes.
 type HookChecker interface {
 	CheckHooks(table policy.TableID, hooks HookMask) error
 }

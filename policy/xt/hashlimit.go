@@ -14,9 +14,10 @@ import (
 // in a table with a name, which all rules of a family that use the name share; its rate is that of the rule that came
 // first.
 type hashlimit struct {
-	cfg   hashlimitConfig
-	name  string
-	table *hashlimitTable
+	cfg    hashlimitConfig
+	name   string
+	shared *Shared
+	table  *hashlimitTable
 }
 
 // hashlimitConfig is struct hashlimit_cfg3 in words. Rates are the cost of one packet in units of 1/1000000 s, or
@@ -262,10 +263,19 @@ func (a *hashlimitArgs) Done(r *RuleInfo) (policy.Match, error) {
 	if !c.bytes && userToCredits(c.avg*c.burst) < userToCredits(c.avg) {
 		return nil, fmt.Errorf("rate and burst overflow, try lower ones")
 	}
-	return &hashlimit{cfg: c, name: a.name, table: r.Shared.hashlimitTable(a.name, &c)}, nil
+	return &hashlimit{cfg: c, name: a.name, shared: r.Shared}, nil
 }
 
 func (m *hashlimit) Name() string { return "hashlimit" }
+
+// CheckHooks allows all hooks. It takes the table: of two rules that name one, the kernel comes first to the one in
+// the earlier chain, whatever the order in the file.
+func (m *hashlimit) CheckHooks(policy.TableID, HookMask) error {
+	if m.table == nil {
+		m.table = m.shared.hashlimitTable(m.name, &m.cfg)
+	}
+	return nil
+}
 
 func (m *hashlimit) Match(p *policy.Packet) bool {
 	k, ok := m.table.key(p)

@@ -22,6 +22,7 @@ type recentMatch struct {
 	name    string
 	mask    packet.Addr
 	family  policy.Family
+	shared  *Shared
 	table   *recentTable
 }
 
@@ -130,7 +131,7 @@ func (a *recentArgs) Done(r *RuleInfo) (policy.Match, error) {
 	if err := checkName("--name", m.name); err != nil {
 		return nil, err
 	}
-	m.table = r.Shared.recentTable(m.name, m.hits, m.mask)
+	m.shared = r.Shared
 	return &m, nil
 }
 
@@ -151,6 +152,15 @@ func checkName(option, name string) error {
 }
 
 func (m *recentMatch) Name() string { return "recent" }
+
+// CheckHooks allows all hooks. It takes the list: of the rules that name one, that in the earliest chain gives it its
+// mask, whatever the order in the file.
+func (m *recentMatch) CheckHooks(policy.TableID, HookMask) error {
+	if m.table == nil {
+		m.table = m.shared.recentTable(m.name, m.hits, m.mask)
+	}
+	return nil
+}
 
 func (m *recentMatch) Match(p *policy.Packet) bool {
 	addr := p.Src()

@@ -25,6 +25,9 @@ func parseRule(t *testing.T, s *Shared, fam policy.Family, table policy.TableID,
 		}
 		var c policy.Match
 		if c, err = m.Done(info); err == nil {
+			if h, ok := c.(HookChecker); ok {
+				h.CheckHooks(table, 1<<policy.Forward)
+			}
 			ms = append(ms, c)
 			save += " -m " + name + string(c.AppendSave(nil))
 		}
