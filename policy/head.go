@@ -97,34 +97,39 @@ func devMatches(d *Dev, name string, wild bool) bool {
 	return have == name
 }
 
-// matches compares the head with a packet whose addresses are a. It may set p.HotDrop, as ip6_tables does for an
-// IPv6 packet whose header chain is cut and whose protocol a rule asks for.
-func (g *headProg) matches(p *Packet, a *addrs) bool {
-	c := g.check
-	if c == 0 {
-		return true
+// next is the first rule, from i on, whose head fits a packet with addresses a; len(c.Rules) if there is none. It may set
+// p.HotDrop, as ip6_tables does for an IPv6 packet whose header chain is cut and whose protocol a rule asks for.
+func (c *Chain) next(i int, p *Packet, a *addrs) int {
+	heads := c.heads
+	for ; i < len(heads); i++ {
+		g := &heads[i]
+		ask, not := g.check, g.not
+		if ask&checkSrc != 0 && (a.srcHi&g.srcMaskHi == g.srcHi && a.srcLo&g.srcMaskLo == g.srcLo) == (not&checkSrc != 0) {
+			continue
+		}
+		if ask&checkDst != 0 && (a.dstHi&g.dstMaskHi == g.dstHi && a.dstLo&g.dstMaskLo == g.dstLo) == (not&checkDst != 0) {
+			continue
+		}
+		if ask&checkIn != 0 && devMatches(p.In, g.in, g.inWild) == (not&checkIn != 0) {
+			continue
+		}
+		if ask&checkOut != 0 && devMatches(p.Out, g.out, g.outWild) == (not&checkOut != 0) {
+			continue
+		}
+		if ask&checkChain != 0 && p.ExtBad {
+			if p.FragOff == 0 {
+				p.HotDrop = true
+				break
+			}
+			continue
+		}
+		if ask&checkProto != 0 && g.proto != 0 && (p.Proto == g.proto) == (not&checkProto != 0) {
+			continue
+		}
+		if ask&checkFrag != 0 && (p.FragOff != 0) == (not&checkFrag != 0) {
+			continue
+		}
+		break
 	}
-	if c&checkSrc != 0 && (a.srcHi&g.srcMaskHi == g.srcHi && a.srcLo&g.srcMaskLo == g.srcLo) == (g.not&checkSrc != 0) {
-		return false
-	}
-	if c&checkDst != 0 && (a.dstHi&g.dstMaskHi == g.dstHi && a.dstLo&g.dstMaskLo == g.dstLo) == (g.not&checkDst != 0) {
-		return false
-	}
-	if c&checkIn != 0 && devMatches(p.In, g.in, g.inWild) == (g.not&checkIn != 0) {
-		return false
-	}
-	if c&checkOut != 0 && devMatches(p.Out, g.out, g.outWild) == (g.not&checkOut != 0) {
-		return false
-	}
-	if c&checkChain != 0 && p.ExtBad {
-		p.HotDrop = p.FragOff == 0
-		return false
-	}
-	if c&checkProto != 0 && g.proto != 0 && (p.Proto == g.proto) == (g.not&checkProto != 0) {
-		return false
-	}
-	if c&checkFrag != 0 && (p.FragOff != 0) == (g.not&checkFrag != 0) {
-		return false
-	}
-	return true
+	return i
 }

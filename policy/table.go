@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/moat-router/moat/stack/packet"
+import (
+	"sync/atomic"
+
+	"github.com/moat-router/moat/stack/packet"
+)
 
 // frame is where a chain goes on after a jump.
 type frame struct {
@@ -27,14 +31,16 @@ func (rs *Ruleset) Prepare(workers int) {
 			for _, c := range t.Chains {
 				c.Index = n
 				n++
-				for _, r := range c.Rules {
+				c.heads = make([]headProg, len(c.Rules))
+				for i, r := range c.Rules {
 					r.Index = n
 					n++
-					r.head = r.Head.compile(Family(f))
+					c.heads[i] = r.Head.compile(Family(f))
 				}
 			}
 		}
 	}
+	rs.start = make([]counter, n)
 	rs.counters = make([][]counter, max(workers, 1))
 	for w := range rs.counters {
 		// Each worker's slots lie in memory of their own, so that two workers never write to one cache line.
@@ -43,28 +49,30 @@ func (rs *Ruleset) Prepare(workers int) {
 }
 
 // Count adds up a counter over the workers.
-func (rs *Ruleset) Count(index int) (c Count) {
+func (rs *Ruleset) Count(index int) Count {
+	start, n := rs.start[index].read(), rs.counted(index)
+	return Count{start.Packets + n.Packets, start.Bytes + n.Bytes}
+}
+
+func (rs *Ruleset) counted(index int) (c Count) {
 	for w := range rs.counters {
-		c.Packets += rs.counters[w][index].packets.Load()
-		c.Bytes += rs.counters[w][index].bytes.Load()
+		n := rs.counters[w][index].read()
+		c.Packets += n.Packets
+		c.Bytes += n.Bytes
 	}
 	return c
 }
 
-// SetCount sets a counter: from a file with [packets:bytes], or to zero (-Z).
+// SetCount sets a counter: from a file with [packets:bytes], or to zero (-Z). What the workers count is theirs; it is
+// taken off here.
 func (rs *Ruleset) SetCount(index int, c Count) {
-	for w := range rs.counters {
-		rs.counters[w][index].packets.Store(0)
-		rs.counters[w][index].bytes.Store(0)
-	}
-	rs.counters[0][index].packets.Store(c.Packets)
-	rs.counters[0][index].bytes.Store(c.Bytes)
+	n := rs.counted(index)
+	atomic.StoreUint64(&rs.start[index].packets, c.Packets-n.Packets)
+	atomic.StoreUint64(&rs.start[index].bytes, c.Bytes-n.Bytes)
 }
 
 func (rs *Ruleset) count(w *Worker, index int, p *Packet) {
-	c := &rs.counters[w.ID][index]
-	c.packets.Add(1)
-	c.bytes.Add(uint64(len(p.Data)))
+	rs.counters[w.ID][index].add(1, uint64(len(p.Data)))
 }
 
 // Run sends p through the chain of table id at hook h and returns Accept, Drop or Stolen. A table that was never
@@ -82,7 +90,7 @@ func (rs *Ruleset) Run(id TableID, h Hook, p *Packet) Verdict {
 	chain, i := t.Base[h], 0
 	v := Continue
 	for {
-		if i >= len(chain.Rules) {
+		if i = chain.next(i, p, &a); i >= len(chain.Rules) {
 			// The end of a chain is a rule of its own: the policy, or a RETURN.
 			if p.Trace {
 				w.Env.Trace(p, id, chain.Name, endWord(chain), len(chain.Rules)+1)
@@ -97,7 +105,10 @@ func (rs *Ruleset) Run(id TableID, h Hook, p *Packet) Verdict {
 		}
 		r := chain.Rules[i]
 		i++
-		if !r.head.matches(p, &a) || !r.matchAll(p) {
+		if p.HotDrop {
+			break
+		}
+		if !r.matchAll(p) {
 			if p.HotDrop {
 				break
 			}

@@ -21,6 +21,12 @@ type routeEntry struct {
 	redirect bool
 }
 
+// holds tells whether the entry answers k. OIF is never asked for here.
+func (e *routeEntry) holds(k *fib.Key) bool {
+	o := &e.key
+	return o.Dst == k.Dst && o.Src == k.Src && o.Mark == k.Mark && o.IIF == k.IIF && o.TOS == k.TOS && o.V6 == k.V6
+}
+
 func (c *routeCache) entry(k *fib.Key) *routeEntry {
 	const odd = 0x9e3779b97f4a7c15
 	h := binary.LittleEndian.Uint64(k.Dst[8:])*odd ^ binary.LittleEndian.Uint64(k.Src[8:])

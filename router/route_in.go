@@ -11,12 +11,13 @@ func (w *worker) lookup(p *passage) packet.Reason {
 	if p.in == w.r.lo && p.dest.Type == fib.Local {
 		return packet.ReasonNone // looped: it was routed on its way out
 	}
-	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: p.Src(), Mark: p.Mark, IIF: p.in.Index}
+	k := fib.Key{V6: p.V6, Mark: p.Mark, IIF: p.in.Index}
+	p.Ends(&k.Src, &k.Dst)
 	if !p.V6 {
 		k.TOS = p.TOS() & 0x1e
 	}
 	e := w.routes.entry(&k)
-	if e.made == w.s.number && e.key == k {
+	if e.made == w.s.number && e.holds(&k) {
 		p.dest, p.out, p.redirect = e.dest, e.out, e.redirect
 		return e.why
 	}

@@ -92,7 +92,8 @@ type look struct {
 // resolve is resolve_normal_ct: the connection of the packet's tuple, found or begun, and how the packet relates to it.
 func (x *look) resolve() (*Conn, Info, packet.Reason) {
 	k := &x.key
-	k.Src, k.Dst, k.Proto, k.V6 = x.p.Src(), x.p.Dst(), x.p.Proto, x.p.V6
+	x.p.Ends(&k.Src, &k.Dst)
+	k.Proto, k.V6 = x.p.Proto, x.p.V6
 	if !k.readPorts(x.l4) {
 		return nil, 0, packet.ReasonNone
 	}

@@ -31,6 +31,25 @@ func (p *Packet) Src() Addr {
 	return Addr4(p.Data[12:])
 }
 
+// Ends writes the addresses to where they are wanted: it saves the copies that Src and Dst make.
+func (p *Packet) Ends(src, dst *Addr) {
+	le := binary.LittleEndian
+	if p.V6 {
+		d := p.Data[8:40]
+		le.PutUint64(src[:8], le.Uint64(d))
+		le.PutUint64(src[8:], le.Uint64(d[8:]))
+		le.PutUint64(dst[:8], le.Uint64(d[16:]))
+		le.PutUint64(dst[8:], le.Uint64(d[24:]))
+		return
+	}
+	d := p.Data[12:20]
+	const mapped = 0xffff << 16
+	le.PutUint64(src[:8], 0)
+	le.PutUint64(src[8:], mapped|uint64(le.Uint32(d))<<32)
+	le.PutUint64(dst[:8], 0)
+	le.PutUint64(dst[8:], mapped|uint64(le.Uint32(d[4:]))<<32)
+}
+
 // Dst is the destination address.
 func (p *Packet) Dst() Addr {
 	if p.V6 {
