@@ -12,7 +12,7 @@
 //	192.168.1.10>198.51.100.9:21   PORT 192,168,1,10,19,137        through SNAT to 1.2.3.1
 //	expectation                    198.51.100.9:any > 1.2.3.1:5001
 //	what leaves                    PORT 1,2,3,1,19,137             five bytes shorter: sequence numbers are adjusted
-//	198.51.100.9:20>1.2.3.1:5001   RELATED, and DNATed to 192.168.1.10:5001 without a rule (follow)
+//	198.51.100.9:20>1.2.3.1:5001   RELATED, and DNATed to 192.168.1.10:5001 without a rule (nat.FollowMaster)
 //
 // # What a helper does not trust
 //

@@ -98,7 +98,7 @@ func (k *call) enter(e *conntrack.Expect) complaint {
 // enterTranslated enters an expectation whose connection comes in direction d and follows the master's translation, at
 // a port that nobody else expects: its own, if that is free (nf_nat_exp_find_port). 0 is none.
 func (k *call) enterTranslated(e *conntrack.Expect, d conntrack.Dir) (port uint16) {
-	e.Dir, e.SavedPort, e.Fn = d, e.Tuple.DstPort, follow
+	e.Dir, e.SavedPort, e.Fn = d, e.Tuple.DstPort, nat.FollowMaster
 	first := e.Tuple.DstPort
 	span := uint32(0xffff - first)
 	for tries := min(int(span), 128); ; {
@@ -111,16 +111,6 @@ func (k *call) enterTranslated(e *conntrack.Expect, d conntrack.Dir) (port uint1
 		}
 		e.Tuple.DstPort = first + uint16(k.rng.Uint32N(span))
 	}
-}
-
-// follow translates an expected connection as its master is (nf_nat_follow_master): it comes from where the master
-// goes, and ends where the payload had said before it was rewritten.
-func follow(t *conntrack.Table, now packet.Time, c *conntrack.Conn, e *conntrack.Expect, rng *rand.Rand) {
-	other := e.Master().Tuple(e.Dir.Other())
-	nat.Setup(t, now, c, &nat.Range{Flags: nat.MapIPs, MinAddr: other.Dst, MaxAddr: other.Dst}, nat.ManipSrc, rng)
-	nat.Setup(t, now, c, &nat.Range{
-		Flags: nat.MapIPs | nat.ProtoSpecified, MinAddr: other.Src, MaxAddr: other.Src, MinPort: e.SavedPort, MaxPort: e.SavedPort,
-	}, nat.ManipDst, rng)
 }
 
 // rewrite puts text in the place of n bytes at off of Data, and lets sequence numbers follow.

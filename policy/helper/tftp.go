@@ -2,6 +2,7 @@ package helper
 
 import (
 	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/nat"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -15,7 +16,7 @@ func tftp(k *call) complaint {
 	reply := k.c.Tuple(conntrack.Reply)
 	e := k.expectation(reply.Src, reply.Dst, packet.ProtoUDP, reply.DstPort)
 	if k.translated() {
-		e.Dir, e.SavedPort, e.Fn = conntrack.Reply, k.c.Tuple(conntrack.Original).SrcPort, follow
+		e.Dir, e.SavedPort, e.Fn = conntrack.Reply, k.c.Tuple(conntrack.Original).SrcPort, nat.FollowMaster
 	}
 	return k.enter(e)
 }
