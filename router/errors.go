@@ -39,7 +39,6 @@ const (
 	protoICMPv6  = 58
 	protoSCTP    = 132
 	protoUDPLite = 136
-	protoDCCP    = 33
 
 	// RFC 1812 4.3.2.3: an IPv4 error holds as much of the packet as fits into 576 bytes in all; RFC 4443 2.4(c): an
 	// IPv6 error as much as fits the minimum MTU of 1280.
@@ -232,7 +231,7 @@ func (w *worker) reject(p *passage) {
 		return
 	}
 	kind := icmpKind{{r.Type, r.Code}, {r.Type, r.Code}}
-	w.icmpError(p, kind, 0)
+	w.icmpError(p, kind, r.Info)
 }
 
 // answerable tells whether the checksum allows an answer: to a damaged packet none is sent, as its sender may be another.
@@ -251,7 +250,7 @@ func (p *passage) answerable() bool {
 		if len(b) >= 8 && b[6] == 0 && b[7] == 0 {
 			return true
 		}
-	case protoGRE, protoESP, protoAH, protoSCTP, protoUDPLite, protoDCCP:
+	case protoGRE, protoESP, protoAH, protoSCTP, protoUDPLite:
 		return true
 	}
 	sum := uint16(0)

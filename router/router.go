@@ -310,7 +310,7 @@ func (r *Router) install(sets [policy.NumFamilies]*iptables.Set) error {
 	r.sets = sets
 	r.publish(func(s *state) { s.rules = rules })
 	r.shared.Sweep(rules)
-	if countsBytes(rules) && !r.ct.Params().Acct {
+	if rules.UsesAccounting && !r.ct.Params().Acct {
 		// As in Linux, the first connbytes rule switches accounting on, and nothing switches it off again but the sysctl.
 		v, err := r.state.Load().sys.Set("net.netfilter.nf_conntrack_acct", "1")
 		if err != nil {
@@ -319,27 +319,6 @@ func (r *Router) install(sets [policy.NumFamilies]*iptables.Set) error {
 		return r.applySysctls(v)
 	}
 	return nil
-}
-
-// countsBytes tells whether a rule asks for the counters of connections.
-func countsBytes(rules *policy.Ruleset) bool {
-	for f := range rules.Tables {
-		for _, t := range rules.Tables[f] {
-			if t == nil {
-				continue
-			}
-			for _, c := range t.Chains {
-				for _, r := range c.Rules {
-					for _, m := range r.Matches {
-						if m.Name() == "connbytes" {
-							return true
-						}
-					}
-				}
-			}
-		}
-	}
-	return false
 }
 
 // ip runs an ip command and publishes what it changed. r.mu is held.
