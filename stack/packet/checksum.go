@@ -71,6 +71,11 @@ func sum(b []byte) uint16 {
 	for ; len(b) >= 4; b = b[4:] {
 		s += uint64(binary.BigEndian.Uint32(b))
 	}
+	return foldSum(s)
+}
+
+// foldSum folds a sum of 32-bit words, fewer than 2^32 of them, into 16 bits.
+func foldSum(s uint64) uint16 {
 	s = s>>32 + s&0xffffffff
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff

@@ -27,12 +27,14 @@ func (p *Packet) SetEnd(dst bool, a *Addr, port uint16) bool {
 	if !l.ports || p.Proto == ProtoSCTP || len(p.Data) < p.L4+4 || p.FragOff != 0 || p.ExtBad {
 		return false
 	}
-	v := p.writable()
-	off, n := v.addrOff()
-	t := p.Data[p.L4:]
+	p.pullTransport(&l)
+	off, n, field := 12, 4, p.L4
+	if p.V6 {
+		off, n = 8, 16
+	}
 	if dst {
 		off += n
-		t = t[2:]
+		field += 2
 	}
 	at, wire := p.Data[off:off+n], a.Wire(p.V6)
 	d := Delta(0).Bytes(at, wire)
@@ -40,22 +42,26 @@ func (p *Packet) SetEnd(dst bool, a *Addr, port uint16) bool {
 	if !p.V6 {
 		d.Fix(p.Data[10:])
 	}
-	if !v.partial { // a partial sum holds the addresses only
-		d = d.Word(binary.BigEndian.Uint16(t), port)
+	partial, was := p.partial(), p.Data[field:field+2]
+	if !partial { // a partial sum holds the addresses only
+		d = d.Word(binary.BigEndian.Uint16(was), port)
 	}
-	binary.BigEndian.PutUint16(t, port)
-	v.fixTransport(d, true)
+	binary.BigEndian.PutUint16(was, port)
+	fixTransport(p.Data[p.L4:], p.Proto, &l, partial, d, true)
 	return true
 }
 
 // writable is the view for an edit of addresses or ports: the transport header then lies in the first piece.
 func (p *Packet) writable() view {
-	if len(p.Pieces) > 1 {
-		if n := int(l4Of(p.Proto).min); n <= p.L4Len() {
-			p.Pull(p.L4 + n)
-		}
-	}
+	l := l4Of(p.Proto)
+	p.pullTransport(&l)
 	return p.view()
+}
+
+func (p *Packet) pullTransport(l *l4) {
+	if n := int(l.min); len(p.Pieces) > 1 && n <= p.L4Len() {
+		p.Pull(p.L4 + n)
+	}
 }
 
 // Pull makes the first n bytes of Data part of the first of Pieces, as the kernel does that needs a header in one

@@ -122,9 +122,15 @@ func (p *Packet) pseudo(l l4, proto uint8, n int) uint16 {
 	if !l.pseudo {
 		return 0
 	}
-	v := p.view()
-	off, a := v.addrOff()
-	return PseudoSum(p.Data[off:off+a], p.Data[off+a:off+2*a], proto, n)
+	s := uint64(n) + uint64(proto)
+	ends := p.Data[12:20]
+	if p.V6 {
+		ends = p.Data[8:40]
+	}
+	for ; len(ends) >= 4; ends = ends[4:] {
+		s += uint64(binary.BigEndian.Uint32(ends))
+	}
+	return foldSum(s)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

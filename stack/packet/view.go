@@ -56,19 +56,23 @@ func (v *view) set16(off int, new uint16) {
 // fixTransport brings a change of the addresses (pseudo) or of the transport header into the transport checksum,
 // if there is one and its header is there: not in later fragments, nor in quotes that are cut before it.
 func (v *view) fixTransport(d Delta, pseudo bool) {
-	t, p := v.transport(), l4Of(v.proto)
-	if !p.sum || len(t) < int(p.min) || pseudo && !p.pseudo {
+	l := l4Of(v.proto)
+	fixTransport(v.transport(), v.proto, &l, v.partial, d, pseudo)
+}
+
+func fixTransport(t []byte, proto uint8, l *l4, partial bool, d Delta, pseudo bool) {
+	if !l.sum || len(t) < int(l.min) || pseudo && !l.pseudo {
 		return
 	}
-	field := t[p.csum:][:2]
+	field := t[l.csum:][:2]
 	switch {
-	case v.partial:
+	case partial:
 		if pseudo {
 			d.FixPartial(field)
 		}
-	case v.proto == ProtoUDP:
+	case proto == ProtoUDP:
 		d.FixUDP(field)
-	case v.proto == ProtoUDPLite: // has no "none": a 0 is changed like any other, and never sent (RFC 3828 3.1)
+	case proto == ProtoUDPLite: // has no "none": a 0 is changed like any other, and never sent (RFC 3828 3.1)
 		d.Fix(field)
 		if field[0]|field[1] == 0 {
 			field[0], field[1] = 0xff, 0xff
