@@ -65,7 +65,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 		key.OIF = p.in.Index // a link-local address means something on its link only
 	}
 	dest := w.s.fib.Lookup(key)
-	if !reachable(dest) {
+	if !reachable(dest) || p.V6 && dest.Type == fib.Anycast && !w.s.sys.ICMPv6ErrorAnycastAsOurs {
 		return
 	}
 	if src.IsZero() {
@@ -185,7 +185,7 @@ func (w *worker) errorSource(p *passage) (packet.Addr, bool) {
 		return dst, true
 	}
 	if p.V6 {
-		if w.s.fib.Owns(dst, 0) || p.dest.Type == fib.Anycast && p.in != nil && p.dest.Dev == p.in.Index {
+		if w.s.fib.Owns(dst, 0) || p.dest.Type == fib.Anycast {
 			return dst, true
 		}
 		return packet.Addr{}, true

@@ -46,6 +46,9 @@ func (w *worker) output(p *passage) packet.Reason {
 	if why := w.table(policy.Security, policy.Output, p); why != packet.ReasonNone {
 		return why
 	}
+	if p.dest.Type == fib.Broadcast {
+		w.echoBroadcast(p)
+	}
 	return w.postrouting(p)
 }
 
@@ -95,15 +98,17 @@ func (w *worker) leaveBy(p *passage, d fib.Result) packet.Reason {
 	if p.out == nil {
 		return packet.ReasonNoRoute
 	}
-	p.Out = &p.out.Dev
+	if p.Out == nil {
+		p.Out = &p.out.Dev // a later change of route shows only at POSTROUTING: a hook has one egress for all its tables
+	}
 	return packet.ReasonNone
 }
 
 // transmit is step 11: cut to fit, and out (ip_finish_output, ip6_finish_output).
 func (w *worker) transmit(p *passage) packet.Reason {
 	out := p.out
-	if out == w.r.lo {
-		return w.loop(p)
+	if out == w.r.lo || p.echo {
+		return w.loop(p, out)
 	}
 	if !out.isUp() {
 		return packet.ReasonLinkDown
@@ -111,16 +116,34 @@ func (w *worker) transmit(p *passage) packet.Reason {
 	return w.send(p, out)
 }
 
-// loop takes what the router sends to itself: it comes in again by lo, its connection already known (loopback_xmit).
-func (w *worker) loop(p *passage) packet.Reason {
+// loop takes what the router sends to itself: it comes in again by the interface in, routed and with its connection
+// known (loopback_xmit, dev_loopback_xmit).
+func (w *worker) loop(p *passage, in *device) packet.Reason {
 	q := w.make()
 	q.Load(p.Data)
 	q.Offload = p.Offload
 	q.CsumGood = true // never on a wire
 	q.Mark, q.Trace = p.Mark, p.Trace
-	q.In, q.in = &w.r.lo.Dev, w.r.lo
+	q.In, q.in = &in.Dev, in
+	q.looped, q.dest = true, p.dest
 	q.CT = p.CT
 	p.CT = conntrack.Ref{} // the reference moves on
 	w.looped = append(w.looped, q)
 	return packet.ReasonNone
+}
+
+// echoBroadcast sends a copy of a broadcast of our own back to us, as every host on the link hears it (ip_mc_output): it has a
+// POSTROUTING of its own.
+func (w *worker) echoBroadcast(p *passage) {
+	q := w.make()
+	q.Load(p.Data)
+	q.Offload = p.Offload
+	if q.Parse() != packet.ReasonNone {
+		w.end(q, packet.ReasonNone)
+		return
+	}
+	q.Mark, q.Trace, q.dest, q.out = p.Mark, p.Trace, p.dest, p.out
+	q.CT = p.CT.Hold()
+	q.echo = true
+	w.nested(q, w.postrouting)
 }

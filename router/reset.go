@@ -16,14 +16,14 @@ import (
 // the connection of the segment that it answers (nf_send_reset attaches it).
 func (w *worker) sendReset(p *passage, fromStack bool) {
 	t, ok := p.TCP()
-	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !p.answerable() {
+	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !fromStack && !p.answerable() {
 		return
 	}
 	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast || p.dest.Type == fib.Anycast {
 		return
 	}
 	src, dst := p.Dst(), p.Src()
-	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || dst == packet.Addr{}) {
+	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || !fromStack && dst == packet.Addr{}) {
 		return
 	}
 	k := fib.Key{V6: p.V6, Dst: dst, Src: src, Mark: w.s.replyMark(p)}
@@ -32,6 +32,8 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 		tos = p.TOS() &^ 3
 		if !p.V6 {
 			k.TOS = tos & 0x1e
+		} else if dst[0] == 0xfe && dst[1]&0xc0 == 0x80 {
+			k.OIF = p.in.Index // a link-local address means something on its link only
 		}
 	}
 	if !p.V6 {

@@ -8,8 +8,8 @@ import (
 // lookup asks the FIB where p goes, after the addresses that no route may decide about (ip_route_input_slow; RFC 1812
 // 5.3.7), and checks that its source may come from there.
 func (w *worker) lookup(p *passage) packet.Reason {
-	if p.in == w.r.lo && p.dest.Type == fib.Local {
-		return packet.ReasonNone // looped: it was routed on its way out
+	if p.looped {
+		return packet.ReasonNone
 	}
 	k := fib.Key{V6: p.V6, Mark: p.Mark, IIF: p.in.Index}
 	p.Ends(&k.Src, &k.Dst)

@@ -39,6 +39,9 @@ func (r *Router) fromSocket(b *packet.Packet) {
 		k.TOS = q.TOS() & 0x1e
 	}
 	q.dest = w.s.fib.Lookup(k)
+	if out := r.dev(q.dest.Dev); out != nil && q.Proto == protoTCP {
+		host.AnnounceMTU(q.Packet.Packet, int(out.mtu.Load()))
+	}
 	w.nested(q, w.output)
 }
 

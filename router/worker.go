@@ -41,6 +41,8 @@ type passage struct {
 	out      *device
 	dest     fib.Result
 	options  packet.IPOptions
+	looped   bool           // it comes from ourselves: it was routed on its way out
+	echo     bool           // the copy of a broadcast of ours that comes back to us
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
 	held     *packet.Packet // the datagram that reassembly lent us
 	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/moat-router/moat/policy/conntrack"
@@ -87,6 +88,9 @@ type EventTuple struct {
 // for ICMP, nothing for the rest.
 func EventTupleOf(t *conntrack.Tuple) *EventTuple {
 	e := &EventTuple{Src: t.Src.String(), Dst: t.Dst.String(), Proto: t.Proto}
+	if t.V6 { // also if it looks like an IPv4 address
+		e.Src, e.Dst = netip.AddrFrom16(t.Src).String(), netip.AddrFrom16(t.Dst).String()
+	}
 	s, d := t.SrcPort, t.DstPort
 	switch t.Proto {
 	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoUDPLite, packet.ProtoSCTP, packet.ProtoGRE:

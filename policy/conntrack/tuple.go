@@ -79,6 +79,8 @@ func (r Ref) State() State {
 	switch {
 	case r.Info == Untracked:
 		return StateUntracked
+	case r.Template != nil:
+		return StateNew // in the raw table, behind -j CT: Linux takes the template for a connection
 	case r.Conn == nil:
 		return StateInvalid
 	}

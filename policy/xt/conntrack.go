@@ -199,11 +199,18 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 	return m, nil
 }
 
+// templateConn is what a template looks like; nothing writes to it.
+var templateConn conntrack.Conn
+
 func (m *ctMatch) Match(p *policy.Packet) bool {
 	c := p.CT.Conn
 	var status conntrack.Status
-	if c != nil {
+	switch {
+	case c != nil:
 		status = c.Status()
+	case p.CT.Template != nil:
+		// Between -j CT and conntrack Linux takes the template for the packet's connection: one without tuples.
+		c, status = &templateConn, conntrack.StatusTemplate|conntrack.StatusConfirmed
 	}
 	if m.state.set {
 		s := p.CT.State()

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"encoding/binary"
+
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/moat-router/moat/stack/packet"
@@ -77,4 +79,40 @@ func setFirstWindow(t header.TCP, answer bool) {
 	window := uint16(0xffff / mss * mss)
 	t.SetWindowSize(window)
 	packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], old, window)
+}
+
+// AnnounceMTU makes a SYN or SYN/ACK of the stack announce the MSS of the link that it leaves by, as Linux does
+// (ipv4_default_advmss, ip6_default_advmss): gVisor announces that of the interface which has the local address. The
+// window follows, being a multiple of it.
+func AnnounceMTU(p *packet.Packet, mtu int) {
+	at := tcpAt(p.Data)
+	if at == 0 {
+		return
+	}
+	t := header.TCP(p.Data[at:])
+	if t.Flags()&header.TCPFlagSyn == 0 {
+		return
+	}
+	const leastMSS, mostMSS = 256, 65535 - header.TCPMinimumSize
+	mss := uint16(min(max(mtu-at-header.TCPMinimumSize, leastMSS), mostMSS))
+	for o := t.Options(); len(o) >= header.TCPOptionMSSLength; {
+		switch o[0] {
+		case header.TCPOptionEOL:
+			return
+		case header.TCPOptionNOP:
+			o = o[1:]
+			continue
+		case header.TCPOptionMSS:
+			if old := binary.BigEndian.Uint16(o[2:]); old != mss {
+				binary.BigEndian.PutUint16(o[2:], mss)
+				packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], old, mss)
+				setFirstWindow(t, t.Flags()&header.TCPFlagAck != 0)
+			}
+			return
+		}
+		if o[1] < 2 || int(o[1]) > len(o) {
+			return
+		}
+		o = o[o[1]:]
+	}
 }
