@@ -12,19 +12,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/moat-router/moat/integration/lab"
+	"github.com/moat-router/moat/integration/lab/check"
 	"github.com/moat-router/moat/integration/lab/story"
 	"github.com/moat-router/moat/integration/lab/topology"
 )
 
 type labFlags struct {
-	story, pcap, shell, hosts string
-	json, keep                bool
+	story, pcap, shell, hosts, junit string
+	json, keep                       bool
 }
 
 func (c *command) lab() *cobra.Command {
 	var f labFlags
 	cmd := &cobra.Command{
-		Use: "lab", Short: "Try moat without root: a DMZ with hosts, and stories about it",
+		Use: "lab [FILE [test | exec HOST -- COMMAND...]]", Short: "Try moat without root: networks of hosts and routers, and stories about a DMZ",
 		Long: `Without a file, the DMZ that moat was made for: an outside host, a firewall, a server X that is published by DNAT
 and a server Y that is not.
 
@@ -34,14 +35,20 @@ and a server Y that is not.
 Two stories are played in it with real sockets: icmp-leak (which addresses do ICMP errors tell?) and fragments (why
 does IKE with certificates fail behind stateless rules?). What each host saw is printed in packet notation.
 
+With a file, the topology that it describes (configs/labs is a course): "test" holds its checks against it and reports
+them as TAP, "exec" runs a program in one of its hosts, and without either it stays until Ctrl-C.
+
 Hosts are network namespaces of the kernel with a TUN device each, in a user namespace of their own; where the machine
-does not allow that, they are gVisor stacks in this process. Nothing is left behind.`,
+does not allow that, they are gVisor stacks in this process, on virtual time. "test" takes the latter anyway unless
+--hosts says otherwise. Nothing is left behind.`,
 		Example: `  moat lab
   moat lab --story icmp-leak --json
   moat lab --pcap /tmp/captures
-  moat lab --shell outside          # then: ping 1.2.3.10, traceroute, ...`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.runLab(&f) },
+  moat lab --shell outside          # then: ping 1.2.3.10, traceroute, ...
+  moat lab configs/labs/02-masquerade.yaml test
+  moat lab configs/labs/02-masquerade.yaml exec laptop -- ping -c 3 203.0.113.9`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.runLab(&f, args) },
 	}
 	cmd.Flags().StringVar(&f.story, "story", "", "play only the story of this `name`: icmp-leak or fragments")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object for each story")
@@ -49,31 +56,85 @@ does not allow that, they are gVisor stacks in this process. Nothing is left beh
 	cmd.Flags().StringVar(&f.shell, "shell", "", "instead of stories, a shell inside this `host` (kernel hosts)")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "when the stories are told, keep the network until Ctrl-C")
 	cmd.Flags().StringVar(&f.hosts, "hosts", "auto", "what hosts are: kernel, virtual or auto")
+	cmd.Flags().StringVar(&f.junit, "junit", "", "with test: write a JUnit report to this `file`, too")
 	return cmd
 }
 
-// runLab decides where the lab can be, which may be in a child of this process, and runs it.
-func (c *command) runLab(f *labFlags) error {
-	want, err := lab.ParseMode(f.hosts)
-	if err != nil {
-		return caller(fmt.Errorf("--hosts: %w", err))
+// labJob is what a lab is wanted for, once the command line makes sense.
+type labJob struct {
+	stories  []story.Story
+	topology *topology.Topology // of the network to keep, test or work in; nil: only stories
+	test     bool
+	host     string // for a process
+	process  []string
+	want     lab.Mode
+}
+
+// job reads the command line; every error is the caller's.
+func (f *labFlags) job(args []string) (j labJob, err error) {
+	if j.want, err = lab.ParseMode(f.hosts); err != nil {
+		return j, fmt.Errorf("--hosts: %w", err)
 	}
-	stories, err := story.Find(f.story)
+	if len(args) == 0 {
+		if j.stories, err = story.Find(f.story); err != nil {
+			return j, err
+		}
+		if f.keep || f.shell != "" {
+			j.topology = topology.DMZ().WithRules("fw", topology.DMZRulesV4, topology.DMZRulesV6)
+		}
+	} else {
+		if f.story != "" || f.json {
+			return j, errors.New("--story and --json are for moat lab without a file")
+		}
+		if j.topology, err = topology.Load(args[0]); err != nil {
+			return j, err
+		}
+		switch rest := args[1:]; {
+		case len(rest) == 0:
+		case rest[0] == "test" && len(rest) == 1:
+			if j.test = true; j.want == "" {
+				j.want = lab.Virtual
+			}
+			if len(j.topology.Checks) == 0 {
+				return j, fmt.Errorf("%s has no checks", args[0])
+			}
+		case rest[0] == "exec" && len(rest) >= 3:
+			j.host, j.process = rest[1], rest[2:]
+		default:
+			return j, fmt.Errorf("%q: want test, or exec HOST -- COMMAND", rest)
+		}
+	}
+	if f.shell != "" {
+		name := os.Getenv("SHELL")
+		if name == "" {
+			name = "/bin/sh"
+		}
+		j.stories, j.host, j.process = nil, f.shell, []string{name}
+	}
+	if j.host != "" {
+		if j.topology.Host(j.host) == nil {
+			return j, fmt.Errorf("there is no host %q in %s", j.host, j.topology.Name)
+		}
+		if j.want == lab.Virtual {
+			return j, errors.New("a process can run in a kernel host only")
+		}
+		j.want = lab.Kernel
+	}
+	return j, nil
+}
+
+// runLab decides where the lab can be, which may be in a child of this process, and runs it.
+func (c *command) runLab(f *labFlags, args []string) error {
+	j, err := f.job(args)
 	if err != nil {
 		return caller(err)
 	}
-	if f.shell != "" {
-		if topology.DMZ().Host(f.shell) == nil {
-			return caller(fmt.Errorf("--shell: the DMZ has no host %q: there are outside, X and Y", f.shell))
-		}
-		want = lab.Kernel
-	}
-	d, err := lab.Decide(want, os.Args[1:])
+	d, err := lab.Decide(j.want, os.Args[1:])
 	if err != nil {
 		return err
 	}
 	if d.Child != nil {
-		code, started, err := d.Run(want)
+		code, started, err := d.Run(j.want)
 		switch {
 		case err != nil:
 			return err
@@ -83,21 +144,22 @@ func (c *command) runLab(f *labFlags) error {
 			return nil
 		}
 	}
-	if !f.json {
+	// People read this first; programs that read the output are not to be bothered.
+	if people := !f.json && !j.test && j.host == ""; people {
 		fmt.Fprintf(c.stdout, "moat lab: %s\n\n", d.Why)
+	} else {
+		fmt.Fprintf(c.stderr, "moat lab: %s\n", d.Why)
 	}
 	o := lab.Options{Mode: d.Mode, PCAP: f.pcap}
-	if f.shell == "" {
-		for _, s := range stories {
-			if err := c.tell(s, o, f.json); err != nil {
-				return err
-			}
+	for _, s := range j.stories {
+		if err := c.tell(s, o, f.json); err != nil {
+			return err
 		}
 	}
-	if f.shell == "" && !f.keep {
+	if j.topology == nil {
 		return nil
 	}
-	return c.keepLab(topology.DMZ().WithRules("fw", topology.DMZRulesV4, topology.DMZRulesV6), o, f.shell)
+	return c.inLab(j, o, f.junit)
 }
 
 func (c *command) tell(s story.Story, o lab.Options, asJSON bool) error {
@@ -113,34 +175,55 @@ func (c *command) tell(s story.Story, o lab.Options, asJSON bool) error {
 	return story.Print(c.stdout, s, r)
 }
 
-// keepLab builds a network and keeps it: until Ctrl-C, or until a shell in one of its hosts ends.
-func (c *command) keepLab(t *topology.Topology, o lab.Options, shell string) error {
+// inLab builds a network and does in it what is wanted: test, run a process, or keep it until Ctrl-C.
+func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupted)
-	l, err := lab.Open(t, o)
+	l, err := lab.Open(j.topology, o)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
+	switch {
+	case j.test:
+		signal.Stop(interrupted) // the default of a signal ends everything
+		return c.testLab(l, junit)
+	case j.host != "":
+		return c.inHost(l.Host(j.host), exec.Command(j.process[0], j.process[1:]...))
+	}
 	for _, h := range l.Hosts() {
-		fmt.Fprintf(c.stdout, "%-8s %v", h.Name, h.Addrs())
-		if p := h.NetNS(); p != "" && shell == "" {
-			fmt.Fprintf(c.stdout, "  nsenter --net=%s", p)
+		fmt.Fprintf(c.stdout, "%-8s %v  %s\n", h.Name, h.Addrs(), h.Enter())
+	}
+	fmt.Fprintln(c.stdout, "Ctrl-C ends it.")
+	<-interrupted
+	return l.Err()
+}
+
+func (c *command) testLab(l *lab.Lab, junit string) error {
+	outcomes, err := check.Run(l, l.Topology.Checks)
+	if err != nil {
+		return err
+	}
+	if err := check.TAP(c.stdout, outcomes); err != nil {
+		return err
+	}
+	if junit != "" {
+		file, err := os.Create(junit)
+		if err != nil {
+			return caller(err)
 		}
-		fmt.Fprintln(c.stdout)
+		defer file.Close()
+		if err := check.JUnit(file, l.Topology.Name, outcomes); err != nil {
+			return err
+		}
 	}
-	if shell == "" {
-		fmt.Fprintln(c.stdout, "Ctrl-C ends it.")
-		<-interrupted
-		return l.Err()
+	for _, o := range outcomes {
+		if !o.OK() {
+			return exit(exitFailed)
+		}
 	}
-	name := os.Getenv("SHELL")
-	if name == "" {
-		name = "/bin/sh"
-	}
-	fmt.Fprintf(c.stdout, "%s in host %s; leave it with exit.\n", name, shell)
-	return c.inHost(l.Host(shell), exec.Command(name))
+	return nil
 }
 
 // inHost runs a process in a host, connected to this terminal. Its exit code is ours.

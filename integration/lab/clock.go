@@ -37,6 +37,10 @@ func (v *virtual) wait(done func() bool, d time.Duration) bool {
 	return v.network.Wait(done, v.Time().Add(d))
 }
 
+// pollEvery is how often a real lab asks again without news: a router's counters change after a datagram has crossed the
+// network to it.
+const pollEvery = 5 * time.Millisecond
+
 // real is the monotonic clock.
 type real struct {
 	start time.Time
@@ -60,6 +64,8 @@ func (r *real) changed() {
 func (r *real) wait(done func() bool, d time.Duration) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
 	for {
 		r.mu.Lock()
 		news := r.news
@@ -69,6 +75,7 @@ func (r *real) wait(done func() bool, d time.Duration) bool {
 		}
 		select {
 		case <-news:
+		case <-again.C:
 		case <-timeout.C:
 			return done()
 		}

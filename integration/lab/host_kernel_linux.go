@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -227,20 +228,27 @@ func (h *kernelHost) Send(b []byte) error {
 	})
 }
 
-// Start starts a process inside a kernel host.
+// Start starts a process inside a kernel host. It ends with the lab's own.
 func (h *Host) Start(cmd *exec.Cmd) error {
 	k, ok := h.machine.(*kernelHost)
 	if !ok {
 		return fmt.Errorf("host %s is virtual: no process can run in it; this needs kernel hosts", h.Name)
 	}
 	cmd.Env = append(cmd.Environ(), "MOAT_HOST="+h.Name, "PS1="+strings.ReplaceAll(h.Name, `\`, "")+"# ")
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	}
 	return k.ns.Start(cmd)
 }
 
-// NetNS is a path of the host's namespace, for nsenter --net=; "" for a virtual host.
-func (h *Host) NetNS() string {
-	if k, ok := h.machine.(*kernelHost); ok {
-		return k.ns.Path()
+// Enter is the command by which another terminal gets into a kernel host; "" for a virtual one.
+func (h *Host) Enter() string {
+	k, ok := h.machine.(*kernelHost)
+	if !ok {
+		return ""
 	}
-	return ""
+	if os.Getenv(inside) != "" {
+		return fmt.Sprintf("nsenter --target %d --user --preserve-credentials --net=%s", os.Getpid(), k.ns.Path())
+	}
+	return "nsenter --net=" + k.ns.Path()
 }

@@ -17,5 +17,5 @@ func (l *Lab) newKernelHost(*topology.Host, wire.Port) (machine, error) {
 // Start starts a process inside a kernel host.
 func (h *Host) Start(*exec.Cmd) error { return netns.ErrUnsupported }
 
-// NetNS is a path of the host's namespace; "" for a virtual host.
-func (h *Host) NetNS() string { return "" }
+// Enter is the command by which another terminal gets into a kernel host; "" for a virtual one.
+func (h *Host) Enter() string { return "" }

@@ -53,7 +53,7 @@ func (s *Stack) DialTCP(ctx context.Context, from, to netip.AddrPort) (net.Conn,
 		}
 		return c, nil
 	}
-	return s.dialVirtual(from, to, dev)
+	return s.dialVirtual(ctx, from, to, dev)
 }
 
 // DialUDP makes a UDP socket that talks to one address only.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -125,7 +126,7 @@ func newVirtualTCP(s *Stack, ep tcpip.Endpoint, wq *waiter.Queue) *virtualTCP {
 	return &virtualTCP{TCPConn: gonet.NewTCPConn(wq, ep), v: virtual{s: s, ep: ep}}
 }
 
-func (s *Stack) dialVirtual(from, to netip.AddrPort, dev int) (net.Conn, error) {
+func (s *Stack) dialVirtual(ctx context.Context, from, to netip.AddrPort, dev int) (net.Conn, error) {
 	wq := new(waiter.Queue)
 	ep, e := s.ns.NewEndpoint(tcp.ProtocolNumber, netProto(to.Addr().Is6()), wq)
 	if e == nil && (from.Addr().IsValid() || from.Port() != 0) {
@@ -136,6 +137,10 @@ func (s *Stack) dialVirtual(from, to netip.AddrPort, dev int) (net.Conn, error) 
 	}
 	c := newVirtualTCP(s, ep, wq)
 	if _, started := e.(*tcpip.ErrConnectStarted); started {
+		if t, ok := ctx.Deadline(); ok {
+			c.SetWriteDeadline(t)
+			defer c.SetWriteDeadline(time.Time{})
+		}
 		if err := c.v.await(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp, &c.v.write); err != nil {
 			ep.Close()
 			return nil, c.v.opError("dial", "tcp", err)

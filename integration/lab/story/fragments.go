@@ -42,17 +42,25 @@ var fragments = Story{
 			{"stateless, always", "the stateless rules again, conntrack: always (moat's default)", "always", false},
 		}
 		for _, v := range variants {
+			t := topology.DMZ().WithRules("fw", ikeRules("icmp", v.tracked), ikeRules("icmp6", v.tracked))
+			t.Router("fw").Conntrack = v.conntrack
+			l, err := lab.Open(t, p.variant(v.name))
+			if err != nil {
+				return err
+			}
 			for _, family := range []struct{ name, to, from string }{
 				{"IPv6", topology.XPrivate6, topology.OutsideAddr6}, {"IPv4", topology.XPrivate, topology.OutsideAddr},
 			} {
-				t := topology.DMZ().WithRules("fw", ikeRules("icmp", v.tracked), ikeRules("icmp6", v.tracked))
-				t.Router("fw").Conntrack = v.conntrack
-				c, err := p.ike(t, family.name+" "+v.name, family.from, family.to)
+				c, err := ike(l, family.name+" "+v.name, family.from, family.to)
 				if err != nil {
+					l.Close()
 					return err
 				}
 				c.heading = v.heading
 				p.result.Cases = append(p.result.Cases, *c)
+			}
+			if err := l.Close(); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -60,12 +68,7 @@ var fragments = Story{
 }
 
 // ike sends one large datagram from a socket outside to a socket of X.
-func (p *player) ike(t *topology.Topology, name, from, to string) (*Case, error) {
-	l, err := lab.Open(t, p.variant(name))
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
+func ike(l *lab.Lab, name, from, to string) (*Case, error) {
 	outside, x := l.Host("outside"), l.Host("X")
 	server, err := x.ListenUDP(netip.AddrPortFrom(netip.MustParseAddr(to), ikePort))
 	if err != nil {
@@ -77,12 +80,15 @@ func (p *player) ike(t *topology.Topology, name, from, to string) (*Case, error)
 		return nil, err
 	}
 	defer client.Close()
+	start := l.Time()
+	atX := func() []wire.Sighting { return since(start, x.Received()) }
+	atOutside := func() []wire.Sighting { return since(start, outside.Received()) }
 	if _, err := client.Write(make([]byte, ikeSize)); err != nil {
 		return nil, err
 	}
 	// All fragments have arrived, or the second one was answered, or the rule was counted: then nothing more will come.
 	settled := func() bool {
-		return len(x.Received()) >= 2 || len(outside.Received()) > 0 || len(x.Received()) > 0 && rejected(l, to) > 0
+		return len(atX()) >= 2 || len(atX()) > 0 && (len(atOutside()) > 0 || rejected(l, to) > 0)
 	}
 	l.Wait(settled, patience)
 	server.SetReadDeadline(time.Now().Add(silence))
@@ -92,12 +98,12 @@ func (p *player) ike(t *topology.Topology, name, from, to string) (*Case, error)
 		return nil, err
 	}
 	count := rejected(l, to)
-	c := &Case{Name: name, Delivered: &delivered, Rejected: &count, Server: texts(x.Received())}
-	c.fill(outside.Sent(), outside.Received())
-	if len(x.Received()) == 0 {
+	c := &Case{Name: name, Delivered: &delivered, Rejected: &count, Server: texts(atX())}
+	c.fill(since(start, outside.Sent()), atOutside())
+	if len(atX()) == 0 {
 		return nil, fmt.Errorf("case %s: nothing reached the server; the network carried:\n%s", name, l.Timeline())
 	}
-	c.remark = verdict(c, outside.Received())
+	c.remark = verdict(c, atOutside())
 	return c, nil
 }
 

@@ -49,13 +49,21 @@ var icmpLeak = Story{
 		for _, v := range variants {
 			t := topology.DMZ().WithRules("fw", v.rules, "")
 			t.Router("fw").ICMPTranslation = v.translation
+			l, err := lab.Open(t, p.variant("rules"+v.suffix))
+			if err != nil {
+				return err
+			}
 			for _, target := range []struct{ host, addr string }{{"X", topology.XPublic}, {"Y", topology.YPrivate}} {
-				c, err := p.reject(t, target.host+v.suffix, target.addr)
+				c, err := reject(l, target.host+v.suffix, target.addr)
 				if err != nil {
+					l.Close()
 					return err
 				}
 				c.heading = v.heading
 				found[c.Name] = c
+			}
+			if err := l.Close(); err != nil {
+				return err
 			}
 		}
 		order := []string{"X", "X+snat", "Y", "Y+snat", "X untranslated", "Y untranslated"}
@@ -67,14 +75,10 @@ var icmpLeak = Story{
 }
 
 // reject sends a datagram to a closed door from a socket of the outside host and reads the error off the wire.
-func (p *player) reject(t *topology.Topology, name, to string) (c *Case, err error) {
-	l, err := lab.Open(t, p.variant(name))
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
+func reject(l *lab.Lab, name, to string) (c *Case, err error) {
 	outside := l.Host("outside")
 	from := netip.AddrPortFrom(netip.MustParseAddr(topology.OutsideAddr), 4000)
+	start := l.Time()
 	conn, err := outside.DialFrom(context.Background(), "udp", from, to+":99")
 	if err != nil {
 		return nil, err
@@ -83,17 +87,17 @@ func (p *player) reject(t *topology.Topology, name, to string) (c *Case, err err
 	if _, err := conn.Write([]byte("anybody?")); err != nil {
 		return nil, err
 	}
-	l.Wait(func() bool { return len(outside.Received()) > 0 }, patience)
+	l.Wait(func() bool { return len(since(start, outside.Received())) > 0 }, patience)
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
 	c = &Case{Name: name}
-	c.fill(outside.Sent(), outside.Received())
+	c.fill(since(start, outside.Sent()), since(start, outside.Received()))
 	if c.OuterSource == "" {
 		return nil, fmt.Errorf("case %s: no ICMP error reached the outside host; the network carried:\n%s", name, l.Timeline())
 	}
 	c.remark = saw(l)
-	if n, ok := counted(l, "v4", "nat", "--to-source "+topology.PublicAddr); ok {
+	if n, ok := counted(l, "v4", "nat", "-s "+topology.FirewallAddr); ok {
 		c.remark += fmt.Sprintf("; the SNAT rule counted %d packets: an error is RELATED, and nat rules see only NEW ones", n)
 	}
 	return c, nil

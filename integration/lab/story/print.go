@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moat-router/moat/integration/lab"
 	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/packet"
 )
 
 // Print tells a story to people.
@@ -85,6 +87,11 @@ func texts(list []wire.Sighting) string {
 		t = append(t, list[i].Text())
 	}
 	return strings.Join(t, "\n")
+}
+
+// since leaves out what was before.
+func since(start packet.Time, list []wire.Sighting) []wire.Sighting {
+	return slices.DeleteFunc(list, func(s wire.Sighting) bool { return s.At < start })
 }
 
 // directory is where the captures of a case lie.

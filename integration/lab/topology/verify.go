@@ -62,6 +62,12 @@ func (t *Topology) Verify() error {
 			return err
 		}
 	}
+	for i := range t.Checks {
+		c := &t.Checks[i]
+		if err := c.verify(t); err != nil {
+			return fmt.Errorf("check %d (%s): %w", i+1, c.Position, err)
+		}
+	}
 	return nil
 }
 

@@ -268,18 +268,23 @@ func (s *Segment) arrival(from, to *Port, now packet.Time, size int) (packet.Tim
 	return t, true
 }
 
+// deliver hands over. A kernel handles a datagram inside of the call, and may have answered it, or woken a socket, before
+// Send returns: so what goes to a device is sighted first, and in the rare case that it refuses once more.
 func (s *Segment) deliver(from, to *Port, p *packet.Packet) {
 	at := s.o.Clock.Time()
-	fate := Delivered
+	_, memory := to.Link.(*link.End)
+	if !memory {
+		s.sight(at, from, to, p, Delivered)
+	}
 	_, err := to.Link.Send(0, []*packet.Packet{p})
 	switch {
-	case err == nil:
+	case err == nil && memory:
+		s.sight(at, from, to, p, Delivered)
 	case errors.Is(err, link.ErrTooBig):
-		fate = TooBig
+		s.sight(at, from, to, p, TooBig)
 	case errors.Is(err, link.ErrFull):
-		fate = QueueFull
-	default:
-		fate = Down
+		s.sight(at, from, to, p, QueueFull)
+	case err != nil:
+		s.sight(at, from, to, p, Down)
 	}
-	s.sight(at, from, to, p, fate)
 }

@@ -1,0 +1,78 @@
+package check_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moat-router/moat/integration/lab"
+	"github.com/moat-router/moat/integration/lab/check"
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/stack/netns/netnstest"
+)
+
+func course(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../../configs/labs/*.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("the course of labs is not where it was: %v %v", files, err)
+	}
+	return files
+}
+
+func holds(t *testing.T, file string, mode lab.Mode) {
+	t.Helper()
+	top, err := topology.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := lab.Open(top, lab.Options{Mode: mode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log("what the networks carried:\n" + l.Timeline())
+		}
+	}()
+	outcomes, err := check.Run(l, top.Checks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outcomes) == 0 {
+		t.Error("a lab without claims teaches nothing")
+	}
+	for _, o := range outcomes {
+		if !o.OK() {
+			t.Errorf("%s: %s: %s", o.Position, o.Name, o.Why)
+		}
+	}
+}
+
+func TestCourseHoldsWithVirtualHosts(t *testing.T) {
+	t.Parallel()
+	for _, file := range course(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			holds(t, file, lab.Virtual)
+		})
+	}
+}
+
+func TestCourseHoldsWithKernelHosts(t *testing.T) {
+	t.Parallel()
+	netnstest.Need(t)
+	for _, file := range course(t) {
+		name := filepath.Base(file)
+		if strings.Contains(name, "bad-line") || strings.Contains(name, "two-nats") {
+			continue // minutes of real time
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			holds(t, file, lab.Kernel)
+		})
+	}
+}

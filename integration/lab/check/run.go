@@ -1,0 +1,141 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moat-router/moat/integration/lab"
+	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
+)
+
+// Outcome is what became of one check.
+type Outcome struct {
+	Name     string
+	Position string        // file and line
+	Why      string        // "" if the claim holds
+	Took     time.Duration // of the lab's time
+}
+
+// OK tells whether the claim holds.
+func (o *Outcome) OK() bool { return o.Why == "" }
+
+// Run holds the checks against the lab, in order; "never" is decided after all others. The error is for a check that
+// makes no sense, and for a lab that broke.
+func Run(l *lab.Lab, checks []topology.Check) ([]Outcome, error) {
+	outcomes := make([]Outcome, len(checks))
+	watches := make([]*never, len(checks))
+	for i := range checks {
+		c := &checks[i]
+		outcomes[i] = Outcome{Name: cmp.Or(c.Name, describe(c)), Position: c.Position}
+		if c.Never == nil {
+			continue
+		}
+		p, err := ParsePattern(c.Never.Match)
+		if err != nil {
+			return nil, at(c, err)
+		}
+		watches[i] = &never{network: c.Never.Network, pattern: p}
+		defer l.Watch(watches[i].see)()
+	}
+	for i := range checks {
+		c := &checks[i]
+		if c.Never != nil {
+			continue
+		}
+		start := l.Time()
+		why, err := run(l, c)
+		if err != nil {
+			return nil, at(c, err)
+		}
+		outcomes[i].Why, outcomes[i].Took = why, l.Time().Sub(start)
+	}
+	for i, n := range watches {
+		if n != nil {
+			outcomes[i].Why = n.verdict()
+		}
+	}
+	return outcomes, l.Err()
+}
+
+func at(c *topology.Check, err error) error {
+	if c.Position == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.Position, err)
+}
+
+// describe is the name of a check that has none.
+func describe(c *topology.Check) string {
+	var b strings.Builder
+	if c.From != "" {
+		fmt.Fprintf(&b, "%s: ", c.From)
+	}
+	switch c.Kind() {
+	case "ping":
+		b.WriteString("ping " + c.Ping)
+	case "connect":
+		b.WriteString("connect " + c.Connect)
+	case "http":
+		b.WriteString("get " + c.HTTP)
+	case "traceroute":
+		b.WriteString("traceroute " + c.Traceroute)
+	case "send":
+		b.WriteString("send " + c.Send)
+	case "never":
+		fmt.Fprintf(&b, "never on %s: %s", cmp.Or(c.Never.Network, "any network"), c.Never.Match)
+		return b.String()
+	case "conntrack":
+		fmt.Fprintf(&b, "conntrack of %s: %s", c.Conntrack.Router, c.Conntrack.Match)
+		if c.Conntrack.Absent {
+			b.WriteString(" is absent")
+		}
+	case "advance":
+		b.WriteString("advance " + time.Duration(c.Advance).String())
+	}
+	if c.Receive != nil {
+		fmt.Fprintf(&b, " → %s receives %s", c.Receive.Host, c.Receive.Match)
+	}
+	if c.Error != "" {
+		b.WriteString(" → " + c.Error)
+		if c.ErrorBy != "" {
+			b.WriteString(" from " + c.ErrorBy)
+		}
+	} else if c.Fails {
+		b.WriteString(" fails")
+	}
+	return b.String()
+}
+
+// never watches for what must not happen.
+type never struct {
+	network string
+	pattern *Pattern
+
+	mu    sync.Mutex
+	first string
+	count int
+}
+
+func (n *never) see(s wire.Sighting) {
+	if n.network != "" && n.network != s.Segment || !n.pattern.Match(s.Data) {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.count++; n.count == 1 {
+		n.first = s.String()
+	}
+}
+
+func (n *never) verdict() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("it happened %d times, first: %s", n.count, strings.TrimSpace(n.first))
+}

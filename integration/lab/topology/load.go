@@ -1,0 +1,125 @@
+package topology
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Load reads a topology file.
+func Load(name string) (*Topology, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, cause(err))
+	}
+	return Parse(name, b, filepath.Dir(name))
+}
+
+// Parse reads a topology. name is what errors call it, dir is where the files lie that it names.
+func Parse(name string, data []byte, dir string) (*Topology, error) {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	t := new(Topology)
+	if err := d.Decode(t); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%s: the file is empty; it needs networks, hosts and routers", name)
+		}
+		return nil, fmt.Errorf("%s: %s", name, readable(err))
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: a second YAML document; keep one", name)
+	}
+	if t.Name == "" {
+		t.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	for i, line := range checkLines(data) {
+		if i < len(t.Checks) {
+			t.Checks[i].Position = fmt.Sprintf("%s:%d", name, line)
+		}
+	}
+	for i := range t.Routers {
+		r := &t.Routers[i]
+		for _, rules := range []struct {
+			text   *Text
+			family string
+		}{{&r.Rules.V4, "v4"}, {&r.Rules.V6, "v6"}} {
+			if err := rules.text.read(name, dir, r.Name, rules.family); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := t.Verify(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
+}
+
+// UnmarshalYAML keeps what the file says; read finds out whether that is text or a name.
+func (t *Text) UnmarshalYAML(n *yaml.Node) error { return n.Decode(&t.Text) }
+
+func (t *Text) read(file, dir, router, family string) error {
+	if t.Text == "" || strings.Contains(t.Text, "\n") {
+		t.Name = fmt.Sprintf("%s: rules %s of %s", file, family, router)
+		return nil
+	}
+	path := t.Text
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%s: router %s: rules: %s: %w", file, router, t.Text, cause(err))
+	}
+	t.Name, t.Text = path, string(b)
+	return nil
+}
+
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+var unknownField = regexp.MustCompile(`field (\S+) not found in type topology\.(\w+)`)
+
+// readable makes of yaml's words a sentence.
+func readable(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n")
+	text = unknownField.ReplaceAllStringFunc(text, func(s string) string {
+		m := unknownField.FindStringSubmatch(s)
+		return fmt.Sprintf("a %s has no key %q", strings.ToLower(m[2]), m[1])
+	})
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// checkLines are the lines on which the entries of "checks" begin.
+func checkLines(data []byte) (lines []int) {
+	var doc yaml.Node
+	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
+		return nil
+	}
+	root := doc.Content[0]
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == "checks" {
+			for _, c := range root.Content[i+1].Content {
+				lines = append(lines, c.Line)
+			}
+		}
+	}
+	return lines
+}
