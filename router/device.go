@@ -63,6 +63,9 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 	}
 	can := out.link.Offloads()
 	if !frag.Needed(p.Packet.Packet, mtu, can) {
+		if p.in != nil && p.own == nil && p.held == nil {
+			return w.wait(out, p.Packet.Packet)
+		}
 		w.one[0] = p.Packet.Packet
 		return w.put(out, w.one[:])
 	}
@@ -85,19 +88,56 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 	return why
 }
 
+// wait lets a packet of the batch at hand leave together with those behind it: the bytes are the link's until the batch
+// is through, and system calls in a row find their code in the cache.
+func (w *worker) wait(out *device, b *packet.Packet) packet.Reason {
+	if w.waitFor != out {
+		w.flush()
+		w.waitFor = out
+	}
+	w.waiting = append(w.waiting, b)
+	return packet.ReasonNone
+}
+
+// flush sends what waits. What the link refuses has died after all.
+func (w *worker) flush() {
+	b := w.waiting
+	w.waiting = w.waiting[:0]
+	for len(b) > 0 {
+		n, why := w.write(w.waitFor, b)
+		b = b[n:]
+		if why == packet.ReasonNone || len(b) == 0 {
+			continue
+		}
+		w.stats.drops[why].Add(1)
+		if w.r.onDrop != nil {
+			w.r.onDrop(&policy.Packet{Packet: b[0], W: &w.Worker, Now: w.now, Out: &w.waitFor.Dev}, why)
+		}
+		b = b[1:]
+	}
+}
+
+// put sends one packet that cannot wait, behind those that do.
 func (w *worker) put(out *device, b []*packet.Packet) packet.Reason {
+	w.flush()
+	_, why := w.write(out, b)
+	return why
+}
+
+// write hands a batch to the link: how many left, and why the next one did not.
+func (w *worker) write(out *device, b []*packet.Packet) (int, packet.Reason) {
 	n, err := out.link.Send(w.ID, b)
 	for _, p := range b[:n] {
 		out.counts[w.ID].tx.add(len(p.Data))
 	}
 	switch err {
 	case nil:
-		return packet.ReasonNone
+		return n, packet.ReasonNone
 	case link.ErrDown, link.ErrClosed:
-		return packet.ReasonLinkDown
+		return n, packet.ReasonLinkDown
 	case link.ErrFull:
-		return packet.ReasonLinkFull
+		return n, packet.ReasonLinkFull
 	}
 	out.counts[w.ID].txErrors.Add(1)
-	return packet.ReasonLinkError
+	return n, packet.ReasonLinkError
 }

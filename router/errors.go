@@ -256,8 +256,11 @@ func (p *passage) answerable() bool {
 	sum := uint16(0)
 	if !p.V6 {
 		// Linux sums over the IP header, too. That makes no difference, but where options were noted and the header's
-		// own checksum has not followed yet: then there is no answer.
-		sum = checksum.Checksum(p.Data[:p.HeaderLen()], 0)
+		// own checksum has not followed yet: then there is no answer, unless conntrack has summed before.
+		sum = 0xffff
+		if !p.summed {
+			sum = checksum.Checksum(p.Data[:p.HeaderLen()], 0)
+		}
 	}
 	if p.V6 || p.Proto == protoTCP || p.Proto == protoUDP {
 		src, dst := p.Src(), p.Dst()

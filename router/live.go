@@ -81,4 +81,5 @@ func (w *worker) arrivals(in *device, batch ...*packet.Packet) {
 		}
 		w.receive(b, in)
 	}
+	w.flush()
 }

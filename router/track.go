@@ -24,6 +24,7 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 	if p.V6 && p.Proto == protoUDP && h == policy.PreRouting && !p.CsumGood && !p.NeedsCsum && w.CT.Params().Checksum {
 		p.head6 = binary.BigEndian.Uint64(p.Data)
 	}
+	p.summed = h == policy.PreRouting && w.CT.Params().Checksum
 	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
 }
 

@@ -66,7 +66,7 @@ func build(tb testing.TB, text string) []byte {
 // push lets a datagram arrive as a link would: copied into a reused buffer.
 func (k *walker) push(in *device, b []byte) {
 	k.in.Load(b)
-	k.w.receive(k.in, in)
+	k.w.arrivals(in, k.in)
 }
 
 // must pushes and checks that a packet left by the other side.
@@ -141,7 +141,7 @@ func BenchmarkWalk(b *testing.B) {
 			d[20], d[21] = byte(i>>8), byte(i)
 			d[17], d[18] = byte(i>>16), byte(i>>24)
 			packet.SetIPv4Checksum(d)
-			k.w.receive(k.in, k.lan)
+			k.w.arrivals(k.lan, k.in)
 		}
 	})
 }

@@ -16,18 +16,21 @@ const maxDepth = 8
 // worker is one run-to-completion loop. Everything in it belongs to one goroutine.
 type worker struct {
 	policy.Worker
-	r      *Router
-	s      *state           // the snapshot of the packet at hand
-	now    packet.Time      // its arrival
-	free   []*packet.Packet // buffers for packets that the router makes
-	ctx    []*passage
-	stats  *stats
-	one    [1]*packet.Packet // a batch of one
-	line   []byte            // a log line in the making
-	echo   [40]byte          // options of an answer
-	cut    *frag.Cutter
-	routes routeCache
-	looped []*passage // sent to ourselves: comes in over lo when the walk at hand is over, as in Linux
+	r     *Router
+	s     *state           // the snapshot of the packet at hand
+	now   packet.Time      // its arrival
+	free  []*packet.Packet // buffers for packets that the router makes
+	ctx   []*passage
+	stats *stats
+	one   [1]*packet.Packet // a batch of one
+	// waiting are packets of the batch at hand that are to leave by waitFor.
+	waiting []*packet.Packet
+	waitFor *device
+	line    []byte   // a log line in the making
+	echo    [40]byte // options of an answer
+	cut     *frag.Cutter
+	routes  routeCache
+	looped  []*passage // sent to ourselves: comes in over lo when the walk at hand is over, as in Linux
 	// sending tells that an ICMP message of ours is on its walk: no error about it, or about what it brings about, is made
 	// (icmp_xmit_lock).
 	sending [policy.NumFamilies]bool
@@ -41,6 +44,7 @@ type passage struct {
 	out      *device
 	dest     fib.Result
 	options  packet.IPOptions
+	summed   bool           // conntrack has looked at the transport checksum
 	looped   bool           // it comes from ourselves: it was routed on its way out
 	echo     bool           // the copy of a broadcast of ours that comes back to us
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way

@@ -167,7 +167,11 @@ func (g *Gateway) placePeer(i *config.Interface, t *tun.TUN) error {
 	if err := t.MoveToNamespace(ns.Fd()); err != nil {
 		return fmt.Errorf("interface %s: move the kernel's end to namespace %s: %w", i.Name, i.Peer.NetNS, err)
 	}
-	return g.furnish(i, ns)
+	if err := g.furnish(i, ns); err != nil {
+		return err
+	}
+	// Whoever else has the namespace may end it. Holding on would hide that: the device would live on where nobody is.
+	return ns.Release()
 }
 
 func (g *Gateway) furnish(i *config.Interface, ns *netns.NS) error {
