@@ -196,6 +196,21 @@ func TestNamedNamespaceIsMadeAndRemoved(t *testing.T) {
 	}
 }
 
+func TestCloseAcceptsThatTheNameIsGone(t *testing.T) {
+	netnstest.Need(t)
+	n, err := netns.Create(fmt.Sprintf("moat-gone-%d", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(netns.Dir, n.Name())
+	if err := errors.Join(n.Release(), unix.Unmount(path, unix.MNT_DETACH), os.Remove(path)); err != nil { // as ip netns del does
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func inode(t *testing.T, n *netns.NS) (ino uint64) {
 	t.Helper()
 	var st unix.Stat_t

@@ -22,6 +22,7 @@ func (*NS) Name() string                    { return "" }
 func (*NS) Fd() int                         { return -1 }
 func (*NS) Path() string                    { return "" }
 func (*NS) Created() bool                   { return false }
+func (*NS) Release() error                  { return nil }
 func (*NS) Close() error                    { return nil }
 func (*NS) Do(func() error) error           { return ErrUnsupported }
 func (*NS) Start(*exec.Cmd) error           { return ErrUnsupported }

@@ -164,16 +164,27 @@ func (n *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n
 // Created tells whether this NS made the name and Close removes it.
 func (n *NS) Created() bool { return n.created != "" }
 
-// Close lets go of the namespace and removes the name if Create made it. Processes in it keep it alive.
+// Release lets go of the namespace but leaves its name: from now on it ends when others end it, with every device in
+// it. Only Close may follow.
+func (n *NS) Release() error { return n.f.Close() }
+
+// Close lets go of the namespace and removes the name if Create made it and nobody else has removed it. Processes in it
+// keep it alive.
 func (n *NS) Close() error {
 	err := n.f.Close()
-	if n.created != "" {
-		err = errors.Join(err, unix.Unmount(n.created, unix.MNT_DETACH), os.Remove(n.created))
-		n.created = ""
-	}
 	if errors.Is(err, os.ErrClosed) {
-		return nil
+		err = nil
 	}
+	if n.created == "" {
+		return err
+	}
+	if e := unix.Unmount(n.created, unix.MNT_DETACH); e != nil && !errors.Is(e, unix.EINVAL) && !errors.Is(e, unix.ENOENT) {
+		err = errors.Join(err, fmt.Errorf("namespace %s: unmount %s: %w", n.name, n.created, e))
+	}
+	if e := os.Remove(n.created); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.name, e))
+	}
+	n.created = ""
 	return err
 }
 
