@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 
 func (c *command) run() *cobra.Command {
 	var file string
+	var kernelCompatible bool
 	cmd := &cobra.Command{
 		Use: "run -c FILE", Short: "Run the gateway until SIGTERM", Args: cobra.NoArgs,
 		Long: `Opens the TUN devices that the configuration names, puts the kernel's ends where it says, and routes until SIGTERM or
@@ -35,12 +37,18 @@ peers also need CAP_SYS_ADMIN.`,
 			if c.control != "" {
 				cfg.Control = c.control
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+			if !signal.Ignored(syscall.SIGHUP) { // the terminal is gone, and nohup did not want us to stay
+				ends = append(ends, syscall.SIGHUP)
+			}
+			cfg.KernelCompatible = kernelCompatible
+			ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
 			defer stop()
 			return c.serve(ctx, cfg)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration `file`")
+	cmd.Flags().BoolVar(&kernelCompatible, "kernel-compatible", false, "let TRACE print what the kernel's would, and nothing of RELATED ICMP errors")
 	cmd.Flags().StringVar(&c.control, "control", c.control, "control socket `path`, instead of the configuration's (MOAT_CONTROL)")
 	return cmd
 }

@@ -27,6 +27,9 @@ type Config struct {
 	HTTP    string   `mapstructure:"http" yaml:"http,omitempty"`       // address:port of the metrics; "": none
 	Queues  int      `mapstructure:"queues" yaml:"queues"`             // workers and TUN queues; 0: one per processor
 
+	// KernelCompatible keeps TRACE to what the kernel's prints: nothing of RELATED errors. It is a flag of moat run.
+	KernelCompatible bool `mapstructure:"-" yaml:"-"`
+
 	// Path is the file and Dir its directory, both as Load was told.
 	Path string `mapstructure:"-" yaml:"-"`
 	Dir  string `mapstructure:"-" yaml:"-"`

@@ -109,6 +109,8 @@ func RouterConfig(cfg *config.Config) (router.Config, error) {
 	rc := router.Config{
 		SysctlBase:        cfg.SysctlBase(),
 		Routes:            cfg.Routes,
+		FragPerSource:     256 << 10,
+		TraceRelated:      !cfg.KernelCompatible,
 		WhenUsed:          cfg.Conntrack == "when-used",
 		DefragAll:         cfg.Defrag == "all",
 		NoICMPTranslation: cfg.ICMPTranslation == "off",
