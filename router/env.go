@@ -1,6 +1,7 @@
 package router
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/moat-router/moat/policy"
@@ -111,7 +112,20 @@ func (w *worker) Trace(p *policy.Packet, t policy.TableID, chain, what string, n
 func (w *worker) Log(level uint8, line []byte) { w.r.log.line(w.now, level, line) }
 
 // NFLog implements policy.Env.
-func (w *worker) NFLog(p *policy.Packet, group uint16, line []byte) { w.r.log.line(w.now, 5, line) }
+//
+// Where nobody listens to a group, the kernel says nothing; so does a router without a sink.
+func (w *worker) NFLog(_ *policy.Packet, group uint16, line []byte) {
+	if w.r.log.to == nil {
+		return
+	}
+	b := append(w.line[:0], "NFLOG group="...)
+	b = append(strconv.AppendUint(b, uint64(group), 10), ' ')
+	w.line = append(b, line...)
+	w.r.log.line(w.now, nflogLevel, w.line)
+}
+
+// nflogLevel is that of NFLOG lines in the log, info: the target has no level of its own.
+const nflogLevel = 6
 
 // Wall implements policy.Env.
 func (w *worker) Wall(t packet.Time) time.Time { return w.r.epoch.Add(time.Duration(t)) }

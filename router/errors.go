@@ -84,6 +84,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	p.CompleteChecksum() // a quote must be what the receiver would have seen
 	buildError(q.Packet.Packet, p.Packet.Packet, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
 	q.CT = p.CT.ForError()
+	q.Trace = p.Trace && w.r.cfg.TraceRelated
 	q.Mark = key.Mark
 	q.dest = dest
 	w.sendICMP(q)

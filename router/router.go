@@ -45,6 +45,13 @@ type Config struct {
 	// NoICMPTranslation leaves RELATED errors untranslated: the leak that other NATs have.
 	NoICMPTranslation bool
 
+	// FragPerSource is the memory in bytes that one source may fill with fragments while others flood
+	// (defrag.Options.PerSource); 0 is no such share, as in Linux.
+	FragPerSource int
+	// TraceRelated lets TRACE follow ICMP errors that the router makes about traced packets, and shows where RELATED
+	// errors are translated. The kernel's does neither.
+	TraceRelated bool
+
 	// Workers is how many run-to-completion loops there will be beside the router's own two; at least 1.
 	Workers int
 	// Seed makes random choices repeatable; 0 takes a random seed.
@@ -89,6 +96,7 @@ type Router struct {
 
 	state     atomic.Pointer[state]
 	ct        *conntrack.Table
+	bindings  *nat.Bindings
 	frags     *defrag.Defrag
 	host      *host.Stack
 	hostClock *host.Clock // of a router on virtual time
@@ -171,7 +179,7 @@ func New(cfg Config) (*Router, error) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	r.frags = defrag.New(sys.Defrag())
+	r.frags = defrag.New(r.fragOptions(sys))
 	r.ct = conntrack.New(conntrack.Options{Params: sys.Conntrack(), Seed: seed})
 	if cfg.Events {
 		r.ct.Subscribe(func(e conntrack.Event) { r.events = append(r.events, e) })
@@ -188,6 +196,7 @@ func New(cfg Config) (*Router, error) {
 	r.ct.OnInvalid = r.logInvalid
 	r.ct.SetHelpers(helper.All())
 	r.newHost()
+	r.newBindings()
 
 	s := &state{sys: sys, rules: &policy.Ruleset{}}
 	s.rules.Prepare(len(r.workers))
@@ -321,6 +330,12 @@ func (r *Router) install(sets [policy.NumFamilies]*iptables.Set) error {
 	return nil
 }
 
+func (r *Router) fragOptions(v *sysctl.Values) defrag.Options {
+	o := v.Defrag()
+	o.PerSource = r.cfg.FragPerSource
+	return o
+}
+
 // ip runs an ip command and publishes what it changed. r.mu is held.
 func (r *Router) ip(cmd string) error {
 	b := r.routes.Clone()
@@ -347,6 +362,7 @@ func (r *Router) ip(cmd string) error {
 			d.mtu.Store(int32(c.MTU))
 		case fib.AddrDeleted:
 			nat.MasqueradeAddrGone(r.ct, now, c.Dev, c.Addr)
+			r.bindings.Drop(func(b *nat.Binding) bool { return b.Outside().Addr == c.Addr })
 		}
 	}
 	return nil
@@ -355,7 +371,7 @@ func (r *Router) ip(cmd string) error {
 // applySysctls publishes sysctls to all who read them. r.mu is held.
 func (r *Router) applySysctls(v *sysctl.Values) error {
 	r.ct.SetParams(v.Conntrack())
-	r.frags.SetOptions(v.Defrag())
+	r.frags.SetOptions(r.fragOptions(v))
 	r.routes.SetOptions(v.FIB())
 	next := r.routes.Build()
 	r.publish(func(s *state) { s.sys, s.fib = v, next })

@@ -28,6 +28,11 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
 }
 
+// related tells whether p is about a connection without being of it.
+func (p *passage) related() bool {
+	return p.CT.Conn != nil && (p.CT.Info == conntrack.Related || p.CT.Info == conntrack.RelatedReply)
+}
+
 // confirm is step 10: helpers look at the payload, sequence numbers are adjusted, and the connection becomes real.
 func (w *worker) confirm(p *passage) packet.Reason {
 	if p.CT.Conn == nil {

@@ -115,6 +115,7 @@ func (r *Router) tick() {
 		r.hostClock.Advance(w.now)
 	}
 	r.ct.Advance(w.now)
+	r.bindings.Sweep(w.now)
 	w.expireFragments()
 	r.settle()
 }
@@ -170,6 +171,7 @@ func (r *Router) FlushConntrack() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ct.Flush(r.Time())
+	r.bindings.Drop(func(*nat.Binding) bool { return true })
 }
 
 // Conntrack is the table of connections.

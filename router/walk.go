@@ -165,6 +165,9 @@ func (w *worker) table(t policy.TableID, h policy.Hook, p *passage) packet.Reaso
 // nat runs the nat table and the translation at one hook.
 func (w *worker) nat(h policy.Hook, p *passage) packet.Reason {
 	if v := w.s.rules.Translate(h, &p.Packet, !w.r.cfg.NoICMPTranslation); v == policy.Accept {
+		if p.Trace && w.r.cfg.TraceRelated && p.related() {
+			w.Trace(&p.Packet, policy.NAT, h.String(), "related", 0)
+		}
 		return packet.ReasonNone
 	}
 	return w.died(p)

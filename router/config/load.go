@@ -69,6 +69,9 @@ func Parse(name string, data []byte, dir string) (*Config, error) {
 	return cfg, nil
 }
 
+// parserSays are those messages of yaml.v3 whose line it counts from 0.
+var parserSays = regexp.MustCompile(`^did not find expected (node content|'-' indicator|key|',' or '[]}]'|<.*)$`)
+
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
 // tree parses the YAML; the root is a node of any kind.
@@ -90,6 +93,9 @@ func (c *checker) tree(data []byte) (*yaml.Node, *Error) {
 	e := &Error{File: c.file, What: "this is not YAML: " + err.Error()}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		e.Line, _ = strconv.Atoi(m[1])
+		if e.Line > 0 && parserSays.MatchString(m[2]) {
+			e.Line++
+		}
 		e.What = "this is not YAML: " + m[2] + "; look at the indentation and quotes around here"
 	}
 	return nil, e

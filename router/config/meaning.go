@@ -78,9 +78,6 @@ func (c *checker) interfaces(cfg *Config) {
 			c.at(p+".tun", "device %q belongs to interface %s already; every interface needs a device of its own", in.TUN, other)
 		}
 		tuns[in.TUN] = in.Name
-		if err := checkDevice(in.TUN); err != nil {
-			c.at(p+".tun", "%s", err)
-		}
 		if in.MTU < 68 || in.MTU > 65535 {
 			c.at(p+".mtu", "%d is not in 68 to 65535 (RFC 791); 1500 is usual", in.MTU)
 			continue
@@ -88,6 +85,9 @@ func (c *checker) interfaces(cfg *Config) {
 		if _, err := cfg.fib.AddLink(in.Name, in.MTU); err != nil {
 			c.at(p+".name", "%s", err)
 			continue
+		}
+		if err := checkDevice(in.TUN); err != nil {
+			c.at(p+".tun", "%s", err)
 		}
 		for j, a := range in.Addresses {
 			c.address(cfg, in, index(p+".addresses", j), a, &subnets)

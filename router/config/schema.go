@@ -133,7 +133,11 @@ func (c *checker) mapping(n *yaml.Node, path string, keys map[string]field) {
 		case isReserved:
 			c.errorf(k.Line, p, "this version has no such setting; %s", why)
 		default:
-			c.errorf(k.Line, p, "unknown key; %s", suggest(k.Value, keys))
+			meant := closest(k.Value, keys)
+			c.errorf(k.Line, p, "unknown key; %s", suggest(meant, keys))
+			if meant != "" && seen[meant] == 0 {
+				seen[meant] = k.Line // it is misspelt, and nobody needs to hear that it is missing, too
+			}
 		}
 		if seen[k.Value] == 0 {
 			seen[k.Value] = k.Line
@@ -248,16 +252,21 @@ func oneOf(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// suggest names the key that was probably meant.
-func suggest(key string, keys map[string]field) string {
-	best, bestDistance := "", 3
+// closest is the key that was probably meant, or "".
+func closest(key string, keys map[string]field) (best string) {
+	bestDistance := 3
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		if d := distance(strings.ToLower(strings.ReplaceAll(key, "-", "_")), k); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %s?", best)
+	return best
+}
+
+// suggest names the key that was probably meant, or all that there are.
+func suggest(meant string, keys map[string]field) string {
+	if meant != "" {
+		return fmt.Sprintf("did you mean %s?", meant)
 	}
 	return known(keys)
 }

@@ -1,6 +1,3 @@
-// Package walktest is the least router that conntrack and NAT need to be tested against what a kernel was seen to do:
-// two links, one rule for each kind of translation, and a filter that looks at the state alone. It makes no packets of
-// its own. Router proper is package router.
 package walktest
 
 import (
