@@ -26,7 +26,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"nothing", "", `f.yaml: the file is empty; it needs at least "interfaces:"`},
 		{"only a comment", "# moat\n", `f.yaml: the file is empty; it needs at least "interfaces:"`},
 		{"text", "hello\n", `f.yaml:1: is the text "hello", and must be a block of "key: value" lines`},
-		{"not YAML", "interfaces:\n  - name: wan\n   mtu: 5\n", `f.yaml:3: this is not YAML: did not find expected '-' indicator; look at the indentation and quotes around here`},
+		{"not YAML", "interfaces:\n  - name: wan\n   mtu: 5\n", `f.yaml:2: this is not YAML: did not find expected '-' indicator; look at the indentation and quotes around here`},
 		{"bracket", base + "routes: [}\n", `f.yaml:6: this is not YAML: did not find expected node content`},
 		{"tab", "interfaces:\n\t- name: wan\n", `f.yaml:2: this is not YAML: found character that cannot start any token`},
 		{"two documents", base + "---\nroutes: []\n", `f.yaml:6: a second YAML document begins here; keep one`},
