@@ -97,13 +97,25 @@ func devMatches(d *Dev, name string, wild bool) bool {
 	return have == name
 }
 
-// next is the first rule, from i on, whose head fits a packet with addresses a; len(c.Rules) if there is none. It may set
-// p.HotDrop, as ip6_tables does for an IPv6 packet whose header chain is cut and whose protocol a rule asks for.
-func (c *Chain) next(i int, p *Packet, a *addrs) int {
-	heads := c.heads
-	for ; i < len(heads); i++ {
-		g := &heads[i]
+// next is the first rule, from i on, whose head fits p; len(c.Rules) if there is none. It may set p.HotDrop, as
+// ip6_tables does for an IPv6 packet whose header chain is cut and whose protocol a rule asks for.
+func (c *Chain) next(i int, p *Packet, k *sifted) int {
+	for ; ; i++ {
+		if !k.blind {
+			i = sift(c.sieves, i, k)
+		}
+		if i >= len(c.heads) {
+			break
+		}
+		g := &c.heads[i]
 		ask, not := g.check, g.not
+		if ask == 0 {
+			break
+		}
+		var a addrs
+		if ask&(checkSrc|checkDst) != 0 {
+			a = addrsOf(p.Packet)
+		}
 		if ask&checkSrc != 0 && (a.srcHi&g.srcMaskHi == g.srcHi && a.srcLo&g.srcMaskLo == g.srcLo) == (not&checkSrc != 0) {
 			continue
 		}

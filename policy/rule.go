@@ -67,7 +67,8 @@ type Chain struct {
 	Builtin bool
 	Policy  Verdict // Accept or Drop; Return in user chains
 	Rules   []*Rule
-	heads   []headProg // of Rules, side by side: most rules that a packet meets are seen only so far
+	sieves  []sieve    // of Rules, side by side: most rules that a packet meets are seen only so far
+	heads   []headProg // of Rules
 	Initial *Count     // as of a Rule, for the policy's counter
 	// Index is the slot of the policy's counter.
 	Index int

@@ -31,11 +31,11 @@ func (rs *Ruleset) Prepare(workers int) {
 			for _, c := range t.Chains {
 				c.Index = n
 				n++
-				c.heads = make([]headProg, len(c.Rules))
+				c.heads, c.sieves = make([]headProg, len(c.Rules)), make([]sieve, len(c.Rules))
 				for i, r := range c.Rules {
 					r.Index = n
 					n++
-					c.heads[i] = r.Head.compile(Family(f))
+					c.heads[i], c.sieves[i] = r.Head.compile(Family(f)), sieveFor(r, Family(f))
 				}
 			}
 		}
@@ -85,12 +85,13 @@ func (rs *Ruleset) Run(id TableID, h Hook, p *Packet) Verdict {
 	}
 	p.Hook = h
 	w := p.W
-	a := addrsOf(p.Packet)
+	var k sifted
+	k.read(p)
 	bottom := len(w.stack)
 	chain, i := t.Base[h], 0
 	v := Continue
 	for {
-		if i = chain.next(i, p, &a); i >= len(chain.Rules) {
+		if i = chain.next(i, p, &k); i >= len(chain.Rules) {
 			// The end of a chain is a rule of its own: the policy, or a RETURN.
 			if p.Trace {
 				w.Env.Trace(p, id, chain.Name, endWord(chain), len(chain.Rules)+1)
@@ -121,7 +122,7 @@ func (rs *Ruleset) Run(id TableID, h Hook, p *Packet) Verdict {
 		switch {
 		case r.Target != nil:
 			v = r.Target.Exec(p)
-			a = addrsOf(p.Packet) // the target may have changed the packet
+			k.read(p) // the target may have changed the packet
 		case r.Jump != nil:
 			if !r.Goto {
 				w.stack = append(w.stack, frame{chain, i})

@@ -78,6 +78,14 @@ func (r *ports) has(port uint16) bool {
 	return !r.set || (port >= r.lo && port <= r.hi) != r.not
 }
 
+// span is a range that no port outside of fits: all ports where the range was not given, or is inverted.
+func (r *ports) span() [2]uint16 {
+	if !r.set || r.not {
+		return [2]uint16{0, 0xffff}
+	}
+	return [2]uint16{r.lo, r.hi}
+}
+
 // all tells whether the range is that of all ports; iptables then prints nothing, inverted or not.
 func (r *ports) all() bool { return !r.set || r.lo == 0 && r.hi == 65535 }
 

@@ -136,6 +136,9 @@ func findOption(list []byte, kind uint8) bool {
 	return false
 }
 
+// Ports lets a rule be passed over by its ports alone: policy.PortMatch.
+func (m *tcp) Ports() (src, dst [2]uint16) { return m.src.span(), m.dst.span() }
+
 func (m *tcp) AppendSave(b []byte) []byte {
 	b = m.src.appendSave(b, "--sport")
 	b = m.dst.appendSave(b, "--dport")

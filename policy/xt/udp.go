@@ -43,6 +43,9 @@ func (m *udp) Match(p *policy.Packet) bool {
 	return m.src.has(src) && m.dst.has(dst)
 }
 
+// Ports lets a rule be passed over by its ports alone: policy.PortMatch.
+func (m *udp) Ports() (src, dst [2]uint16) { return m.src.span(), m.dst.span() }
+
 func (m *udp) AppendSave(b []byte) []byte {
 	return m.dst.appendSave(m.src.appendSave(b, "--sport"), "--dport")
 }
