@@ -28,7 +28,7 @@ type capture struct {
 }
 
 // openCaptures makes files named MACHINE.INTERFACE.pcapng.
-func openCaptures(dir string, segments []*wire.Segment) (*captures, error) {
+func openCaptures(dir string, start time.Time, segments []*wire.Segment) (*captures, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("captures: %w", err)
 	}
@@ -40,7 +40,7 @@ func openCaptures(dir string, segments []*wire.Segment) (*captures, error) {
 				c.close()
 				return nil, fmt.Errorf("captures: %w", err)
 			}
-			w, err := pcap.New(f, time.Now(), pcap.Interface{Name: p.Interface, Description: p.Name + " on " + s.Name})
+			w, err := pcap.New(f, start, pcap.Interface{Name: p.Interface, Description: p.Name + " on " + s.Name})
 			if err != nil {
 				f.Close()
 				c.close()
@@ -50,6 +50,18 @@ func openCaptures(dir string, segments []*wire.Segment) (*captures, error) {
 		}
 	}
 	return c, nil
+}
+
+// WriteCaptures writes the sightings that the lab still has, one pcapng for each interface, into a directory.
+func (l *Lab) WriteCaptures(dir string) error {
+	c, err := openCaptures(dir, l.started, l.segments)
+	if err != nil {
+		return err
+	}
+	for _, s := range l.Sightings() {
+		c.add(s)
+	}
+	return errors.Join(c.err(), c.close())
 }
 
 // add writes a sighting at its sender's and, if it got there, its receiver's interface.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
@@ -32,7 +33,7 @@ type Host struct {
 	conf *topology.Host
 	machine
 	addrs []netip.Addr
-	seq   uint16 // of pings
+	seq   atomic.Uint32 // of pings
 }
 
 func (l *Lab) addHost(c *topology.Host) error {
@@ -183,6 +184,13 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 // HTTPClient is a client on this host: names of hosts are those of the lab, connections are not kept.
 func (h *Host) HTTPClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: h.DialContext, DisableKeepAlives: true}}
+}
+
+// Resolver asks a name server from this host.
+func (h *Host) Resolver(server netip.AddrPort) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return h.DialContext(ctx, network, server.String())
+	}}
 }
 
 // Watch hands see every datagram that this host receives, until stop is called.

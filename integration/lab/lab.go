@@ -39,6 +39,7 @@ type Lab struct {
 	Mode     Mode
 
 	clock    clock
+	started  time.Time // the date of time 0
 	book     wire.Book
 	segments []*wire.Segment
 	routers  []*Router
@@ -63,7 +64,7 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	if o.Mode == "" {
 		o.Mode = Virtual
 	}
-	l = &Lab{Topology: t, Mode: o.Mode, book: wire.Book{Keep: o.Keep}}
+	l = &Lab{Topology: t, Mode: o.Mode, started: time.Now(), book: wire.Book{Keep: o.Keep}}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -89,7 +90,7 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 		}
 	}
 	if o.PCAP != "" {
-		if l.captures, err = openCaptures(o.PCAP, l.segments); err != nil {
+		if l.captures, err = openCaptures(o.PCAP, l.started, l.segments); err != nil {
 			return l, err
 		}
 		l.book.Watch(l.captures.add)

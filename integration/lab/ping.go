@@ -63,8 +63,7 @@ func (h *Host) Ping(dst netip.Addr, o Probe) (Answer, error) {
 	if o.Timeout == 0 {
 		o.Timeout = time.Second
 	}
-	h.seq++
-	id := probeID + h.seq
+	id := probeID + uint16(h.seq.Add(1))
 	var got atomic.Pointer[Answer]
 	start := h.lab.Time()
 	stop := h.Watch(func(s wire.Sighting) {

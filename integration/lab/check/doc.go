@@ -3,7 +3,8 @@
 // # Overview
 //
 // Run takes the checks of a topology in order; each acts from one host and looks at what came back. "never" is different:
-// it watches from the beginning and is decided at the end. A Pattern says in packet notation which datagrams are meant.
+// it watches from the beginning and is decided at the end. A pattern (package
+// pattern) says in packet notation which datagrams are meant.
 //
 // # A worked example
 //
@@ -13,13 +14,6 @@
 //	  - {from: laptop, send: "ip4 192.168.1.10>203.0.113.9 / udp 4000>7 len=4", receive: {host: server, match: "ip4 203.0.113.1>203.0.113.9 / udp >7"}}
 //	  - never: {network: wan, match: "ip4 192.168.0.0/16>"}
 //	  - never: {network: wan, match: "* / [ip4 >192.168.0.0/16"}
-//
-// # Patterns
-//
-// A pattern is packet notation of which parts may be left out. Its first layer is the packet's first ("*" stands for any
-// layer), the others follow in this order with anything between them. Both ends of an address or port pair may be empty,
-// a prefix (addresses) or a range (ports, 1024-65535); "icmp 3" is every code. Other words must be there as they are:
-// flags, ttl=63, len=8. A layer that begins with "[" is the first one of a quoted packet.
 //
 // # Invariants
 //

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/moat-router/moat/integration/lab"
+	"github.com/moat-router/moat/integration/lab/pattern"
 	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
 	"github.com/moat-router/moat/stack/packet"
@@ -245,7 +246,7 @@ func (t *tester) receive() (string, error) {
 	if t.c.Receive == nil {
 		return "", t.from.Send(datagram)
 	}
-	p, err := ParsePattern(t.c.Receive.Match)
+	p, err := pattern.Parse(t.c.Receive.Match)
 	if err != nil {
 		return "", err
 	}

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/moat-router/moat/integration/lab"
 	"github.com/moat-router/moat/integration/lab/topology"
-	"github.com/moat-router/moat/integration/lab/wire"
 )
 
 // Outcome is what became of one check.
@@ -27,19 +25,19 @@ func (o *Outcome) OK() bool { return o.Why == "" }
 // makes no sense, and for a lab that broke.
 func Run(l *lab.Lab, checks []topology.Check) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(checks))
-	watches := make([]*never, len(checks))
+	watches := make([]*lab.Never, len(checks))
 	for i := range checks {
 		c := &checks[i]
 		outcomes[i] = Outcome{Name: cmp.Or(c.Name, describe(c)), Position: c.Position}
 		if c.Never == nil {
 			continue
 		}
-		p, err := ParsePattern(c.Never.Match)
+		n, err := l.Never(c.Never.Network, c.Never.Match)
 		if err != nil {
 			return nil, at(c, err)
 		}
-		watches[i] = &never{network: c.Never.Network, pattern: p}
-		defer l.Watch(watches[i].see)()
+		watches[i] = n
+		defer n.Stop()
 	}
 	for i := range checks {
 		c := &checks[i]
@@ -55,7 +53,7 @@ func Run(l *lab.Lab, checks []topology.Check) ([]Outcome, error) {
 	}
 	for i, n := range watches {
 		if n != nil {
-			outcomes[i].Why = n.verdict()
+			outcomes[i].Why = n.Verdict()
 		}
 	}
 	return outcomes, l.Err()
@@ -108,34 +106,4 @@ func describe(c *topology.Check) string {
 		b.WriteString(" fails")
 	}
 	return b.String()
-}
-
-// never watches for what must not happen.
-type never struct {
-	network string
-	pattern *Pattern
-
-	mu    sync.Mutex
-	first string
-	count int
-}
-
-func (n *never) see(s wire.Sighting) {
-	if n.network != "" && n.network != s.Segment || !n.pattern.Match(s.Data) {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.count++; n.count == 1 {
-		n.first = s.String()
-	}
-}
-
-func (n *never) verdict() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.count == 0 {
-		return ""
-	}
-	return fmt.Sprintf("it happened %d times, first: %s", n.count, strings.TrimSpace(n.first))
 }

@@ -80,9 +80,10 @@ func ike(l *lab.Lab, name, from, to string) (*Case, error) {
 		return nil, err
 	}
 	defer client.Close()
-	start := l.Time()
-	atX := func() []wire.Sighting { return since(start, x.Received()) }
-	atOutside := func() []wire.Sighting { return since(start, outside.Received()) }
+	seen := newRecord(l)
+	defer seen.stop()
+	atX := func() []wire.Sighting { return seen.received("X") }
+	atOutside := func() []wire.Sighting { return seen.received("outside") }
 	if _, err := client.Write(make([]byte, ikeSize)); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func ike(l *lab.Lab, name, from, to string) (*Case, error) {
 	}
 	count := rejected(l, to)
 	c := &Case{Name: name, Delivered: &delivered, Rejected: &count, Server: texts(atX())}
-	c.fill(since(start, outside.Sent()), atOutside())
+	c.fill(seen.sent("outside"), atOutside())
 	if len(atX()) == 0 {
 		return nil, fmt.Errorf("case %s: nothing reached the server; the network carried:\n%s", name, l.Timeline())
 	}

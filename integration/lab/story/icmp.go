@@ -78,7 +78,8 @@ var icmpLeak = Story{
 func reject(l *lab.Lab, name, to string) (c *Case, err error) {
 	outside := l.Host("outside")
 	from := netip.AddrPortFrom(netip.MustParseAddr(topology.OutsideAddr), 4000)
-	start := l.Time()
+	seen := newRecord(l)
+	defer seen.stop()
 	conn, err := outside.DialFrom(context.Background(), "udp", from, to+":99")
 	if err != nil {
 		return nil, err
@@ -87,16 +88,16 @@ func reject(l *lab.Lab, name, to string) (c *Case, err error) {
 	if _, err := conn.Write([]byte("anybody?")); err != nil {
 		return nil, err
 	}
-	l.Wait(func() bool { return len(since(start, outside.Received())) > 0 }, patience)
+	l.Wait(func() bool { return len(seen.received("outside")) > 0 }, patience)
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
 	c = &Case{Name: name}
-	c.fill(since(start, outside.Sent()), since(start, outside.Received()))
+	c.fill(seen.sent("outside"), seen.received("outside"))
 	if c.OuterSource == "" {
 		return nil, fmt.Errorf("case %s: no ICMP error reached the outside host; the network carried:\n%s", name, l.Timeline())
 	}
-	c.remark = saw(l)
+	c.remark = saw(l, seen)
 	if n, ok := counted(l, "v4", "nat", "-s "+topology.FirewallAddr); ok {
 		c.remark += fmt.Sprintf("; the SNAT rule counted %d packets: an error is RELATED, and nat rules see only NEW ones", n)
 	}

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/moat-router/moat/integration/lab"
 	"github.com/moat-router/moat/integration/lab/wire"
-	"github.com/moat-router/moat/stack/packet"
 )
 
 // Print tells a story to people.
@@ -68,10 +66,10 @@ func lines(b *strings.Builder, who, text string) {
 }
 
 // saw tells which hosts other than the outside one received anything.
-func saw(l *lab.Lab) string {
+func saw(l *lab.Lab, r *record) string {
 	var silent []string
 	for _, h := range l.Hosts() {
-		if h.Name != "outside" && len(h.Received()) == 0 {
+		if h.Name != "outside" && len(r.received(h.Name)) == 0 {
 			silent = append(silent, h.Name)
 		}
 	}
@@ -87,11 +85,6 @@ func texts(list []wire.Sighting) string {
 		t = append(t, list[i].Text())
 	}
 	return strings.Join(t, "\n")
-}
-
-// since leaves out what was before.
-func since(start packet.Time, list []wire.Sighting) []wire.Sighting {
-	return slices.DeleteFunc(list, func(s wire.Sighting) bool { return s.At < start })
 }
 
 // directory is where the captures of a case lie.

@@ -1,4 +1,33 @@
-package check
+// Package pattern describes datagrams in packet notation of which parts may be left out.
+//
+// # Overview
+//
+// A pattern's first layer is the packet's first ("*" stands for any layer), the others follow in this order with anything
+// between them. Both ends of an address or port pair may be empty, a prefix (addresses) or a range (ports, 1024-65535);
+// "icmp 3" is every code. Other words must be there as they are: flags, ttl=63, len=8. A layer that begins with "[" is
+// the first one of a quoted packet.
+//
+// # A worked example
+//
+//	p, err := pattern.Parse("* / [ip4 >192.168.0.0/16")   // an error that quotes a packet to a private address
+//	p.Match(datagram)
+//
+// # Invariants
+//
+// A Pattern never changes; Match reads anything and cannot fail.
+//
+// # Concurrency
+//
+// Patterns may be used from any goroutine.
+//
+// # Limits
+//
+// Words are compared as packet.Text writes them: numbers have one spelling. Match allocates.
+//
+// # References
+//
+// package packet, for the notation.
+package pattern
 
 import (
 	"fmt"
@@ -23,8 +52,8 @@ type layerPattern struct {
 	words []string
 }
 
-// ParsePattern reads a pattern; errors are for people.
-func ParsePattern(text string) (*Pattern, error) {
+// Parse reads a pattern; errors are for people.
+func Parse(text string) (*Pattern, error) {
 	p := &Pattern{text: text}
 	for part := range strings.SplitSeq(text, " / ") {
 		l, err := parseLayer(strings.TrimSpace(part))
