@@ -39,6 +39,13 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 			if v := rs.Run(NAT, h, p); v != Accept {
 				return v
 			}
+			if h == PreRouting && p.W.Bindings != nil && p.W.Bindings.Len() > 0 && !nat.Initialized(c, m) {
+				w := p.NATWalk()
+				if why := nat.Inbound(&w); why != packet.ReasonNone {
+					p.Reason = why
+					return Drop
+				}
+			}
 			if !nat.Initialized(c, m) {
 				if why := nat.NullBinding(p.W.CT, p.Now, c, m, p.W.Rand); why != packet.ReasonNone {
 					p.Reason = why
@@ -59,7 +66,19 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 		p.Reason = why
 		return Drop
 	}
+	if h == PostRouting {
+		nat.Renew(p.Now, p.CT)
+	}
 	return Accept
+}
+
+// NATWalk is what nat has to know of the packet to decide about its connection.
+func (p *Packet) NATWalk() nat.Walk {
+	w := nat.Walk{CT: p.W.CT, B: p.W.Bindings, Now: p.Now, Conn: p.CT.Conn, Rng: p.W.Rand}
+	if p.In != nil {
+		w.In = p.In.Index
+	}
+	return w
 }
 
 func (p *Packet) isICMP() bool {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/nat"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -44,6 +45,8 @@ type Worker struct {
 	Rand *rand.Rand
 	Env  Env
 	CT   *conntrack.Table
+	// Bindings are what rules with a NAT behaviour promise; nil behaves as if no rule had one.
+	Bindings *nat.Bindings
 	// Depth counts nested walks (TEE, router-made answers) so that a loop ends.
 	Depth int
 	// Line is scratch memory for the log line that is being written; it grows once.

@@ -171,7 +171,7 @@ func (r *Router) FlushConntrack() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ct.Flush(r.Time())
-	r.bindings.Drop(func(*nat.Binding) bool { return true })
+	r.bindings.Flush()
 }
 
 // Conntrack is the table of connections.

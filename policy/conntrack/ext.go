@@ -18,6 +18,7 @@ type ext struct {
 
 	helper    atomic.Pointer[Helper]
 	master    *Conn // holds a reference
+	lease     [2]Lease
 	expects   []*Expect
 	expecting [4]int // by class; with expects under Table.exp.mu
 
@@ -89,12 +90,17 @@ func (c *Conn) dropExt() {
 	s := &c.table().exts
 	s.mu.Lock()
 	e := (*s.list.Load())[i]
-	master := e.master
+	master, lease := e.master, e.lease
 	*e = ext{}
 	s.free = append(s.free, i)
 	s.mu.Unlock()
 	if master != nil {
 		master.put()
+	}
+	for _, l := range lease {
+		if l != nil {
+			l.End()
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type natTarget struct {
 	kind *natKind
 	fam  policy.Family
 	r    nat.Range
+	how  *nat.Behaviour // nil: as Linux
 }
 
 // natKind is one of the four targets.
@@ -60,6 +61,7 @@ type natArgs struct {
 	to    string
 	given bool
 	flags nat.Flags
+	how   *nat.Behaviour
 }
 
 func (a *natArgs) Option(o *Opt) (bool, error) {
@@ -78,13 +80,17 @@ func (a *natArgs) Option(o *Opt) (bool, error) {
 	case "--persistent":
 		a.flags |= nat.Persistent
 	default:
-		return false, nil
+		return a.behaviour(o)
 	}
 	return true, nil
 }
 
 func (a *natArgs) Done(r *RuleInfo) (policy.Target, error) {
-	t := &natTarget{kind: a.kind, fam: r.Family}
+	if a.how != nil && a.flags != 0 {
+		return nil, errors.New("--random, --random-fully and --persistent are Linux's words for what --port-assignment and --pooling say: " +
+			"they do not go together")
+	}
+	t := &natTarget{kind: a.kind, fam: r.Family, how: a.how}
 	t.r.Flags = a.flags
 	if !a.given {
 		if a.kind.addrs {
@@ -224,14 +230,26 @@ func (t *natTarget) CheckHooks(id policy.TableID, hooks HookMask) error {
 func (t *natTarget) Exec(p *policy.Packet) policy.Verdict { return t.kind.exec(t, p) }
 
 // static takes the range as it stands in the rule.
-func (t *natTarget) static(p *policy.Packet) policy.Verdict { return setup(p, &t.r, t.kind.manip) }
+func (t *natTarget) static(p *policy.Packet) policy.Verdict { return t.setup(p, &t.r) }
+
+func (t *natTarget) setup(p *policy.Packet, r *nat.Range) policy.Verdict {
+	if t.how == nil || p.CT.Conn == nil || p.W.Bindings == nil {
+		return setup(p, r, t.kind.manip)
+	}
+	w := p.NATWalk()
+	return verdictOf(p, nat.Bind(&w, r, t.how))
+}
 
 // setup chooses the translation of p's connection.
 func setup(p *policy.Packet, r *nat.Range, m nat.Manip) policy.Verdict {
 	if p.CT.Conn == nil {
 		return policy.Accept
 	}
-	if reason := nat.Setup(p.W.CT, p.Now, p.CT.Conn, r, m, p.W.Rand); reason != packet.ReasonNone {
+	return verdictOf(p, nat.Setup(p.W.CT, p.Now, p.CT.Conn, r, m, p.W.Rand))
+}
+
+func verdictOf(p *policy.Packet, reason packet.Reason) policy.Verdict {
+	if reason != packet.ReasonNone {
 		p.Reason = reason
 		return policy.Drop
 	}
@@ -283,7 +301,7 @@ func (t *natTarget) toAddr(p *policy.Packet, a packet.Addr) policy.Verdict {
 	r := t.r
 	r.Flags |= nat.MapIPs
 	r.MinAddr, r.MaxAddr = a, a
-	return setup(p, &r, t.kind.manip)
+	return t.setup(p, &r)
 }
 
 func (t *natTarget) AppendSave(b []byte) []byte {
@@ -291,7 +309,11 @@ func (t *natTarget) AppendSave(b []byte) []byte {
 		b = append(append(append(b, ' '), t.kind.to...), ' ')
 		b = t.appendTo(b)
 	}
-	return t.appendFlags(b, " --")
+	b = t.appendFlags(b, " --")
+	if t.how != nil {
+		b = t.how.AppendSave(b)
+	}
+	return b
 }
 
 // appendTo prints addresses and ports as the option takes them.
@@ -350,5 +372,9 @@ func (t *natTarget) AppendList(b []byte, numeric bool) []byte {
 		}
 		b = t.appendTo(b)
 	}
-	return t.appendFlags(b, " ")
+	b = t.appendFlags(b, " ")
+	if t.how != nil {
+		b = t.how.AppendSave(b)
+	}
+	return b
 }

@@ -36,6 +36,7 @@ const (
 	ReasonNATDrop           // the nat table said DROP
 	ReasonNATExhausted      // no free tuple in the range
 	ReasonNATUntranslatable // quoted packet or redirect that cannot be translated
+	ReasonNATFiltered       // to a NAT binding that does not let this sender call (--filtering)
 	ReasonFilterDrop        // DROP rule or policy
 	ReasonReject            // REJECT: answered, then dropped
 	ReasonHotDrop           // a match found the packet broken (ip_tables' hotdrop)

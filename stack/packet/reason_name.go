@@ -13,7 +13,7 @@ var reasonNames = [NumReasons]string{
 
 	ReasonRawDrop: "raw_drop", ReasonConntrackInvalid: "conntrack_invalid", ReasonConntrackFull: "conntrack_full",
 	ReasonMangleDrop: "mangle_drop", ReasonNATDrop: "nat_drop", ReasonNATExhausted: "nat_exhausted",
-	ReasonNATUntranslatable: "nat_untranslatable", ReasonFilterDrop: "filter_drop", ReasonReject: "reject",
+	ReasonNATUntranslatable: "nat_untranslatable", ReasonNATFiltered: "nat_filtered", ReasonFilterDrop: "filter_drop", ReasonReject: "reject",
 	ReasonHotDrop: "hotdrop", ReasonHelperDrop: "helper_drop", ReasonConfirmClash: "confirm_clash", ReasonStolen: "stolen",
 
 	ReasonNoRoute: "no_route", ReasonUnreachableRoute: "unreachable_route", ReasonProhibitRoute: "prohibit_route",
