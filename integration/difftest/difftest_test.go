@@ -26,6 +26,7 @@ var (
 	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: the router of this tree)")
 	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
 	failMax = flag.Int("difftest.failures", 10, "stop after so many failures")
+	helpers = flag.Bool("difftest.helpers", false, "conversations that helpers read, also in TestDifferential")
 	budget  = flag.Int("difftest.shrink", 150, "scenarios to play for making one failure small; 0: do not")
 )
 
@@ -56,7 +57,7 @@ func moat(t *testing.T) scenario.Player {
 
 // run checks count scenarios with several pairs of players at a time.
 func run(t *testing.T, second func() scenario.Player) {
-	src := Source{Seed: *seed}
+	src := Source{Seed: *seed, Helpers: *helpers}
 	if *avoid != "" {
 		src.Avoid = regexp.MustCompile(*avoid)
 	}

@@ -15,6 +15,8 @@ type Source struct {
 	// Avoid leaves out rules and steps whose text it matches, to see what lies behind a difference that is known; nil
 	// for none.
 	Avoid *regexp.Regexp
+	// Helpers draws conversations of FTP, IRC, TFTP and Amanda through routers that read along.
+	Helpers bool
 }
 
 func (s Source) avoids(text string) bool { return s.Avoid != nil && s.Avoid.MatchString(text) }
@@ -27,10 +29,14 @@ func (src Source) Generate(ref scenario.Player, n int) (*scenario.Scenario, *sce
 	g := &gen{Source: src, r: rand.New(rand.NewPCG(src.Seed, uint64(n)))}
 	s := &scenario.Scenario{Name: fmt.Sprintf("random-%d-%d", src.Seed, n), Group: "random",
 		Why: fmt.Sprintf("go test ./integration/difftest -difftest.seed=%d -difftest.only=%d", src.Seed, n)}
-	g.router(s)
+	router, steps := g.router, g.steps
+	if src.Helpers {
+		router, steps = g.helperRouter, g.conversations
+	}
+	router(s)
 	x, err := start(ref, s)
 	if err == nil {
-		err = g.steps(x)
+		err = steps(x)
 	}
 	if err == nil {
 		err = x.end()
@@ -41,6 +47,7 @@ func (src Source) Generate(ref scenario.Player, n int) (*scenario.Scenario, *sce
 // gen is the state of one generation.
 type gen struct {
 	Source
+	audience
 	r        *rand.Rand
 	v4, v6   bool
 	devs     []*dev

@@ -49,8 +49,7 @@ func (t *Table) adjustSeq(p *packet.Packet, c *Conn, d Dir) bool {
 	if p.Proto != packet.ProtoTCP {
 		return true
 	}
-	l4 := p.L4Bytes()
-	s, ok := parseTCP(l4)
+	s, ok := parseTCP(p.L4Bytes())
 	if !ok {
 		return false
 	}
@@ -68,17 +67,31 @@ func (t *Table) adjustSeq(p *packet.Packet, c *Conn, d Dir) bool {
 		return true
 	}
 	p.Set32(8, s.ack-uint32(other.back(s.ack)))
-	for kind, v := range tcpOptions(s.b[20:]) {
-		if kind != 5 {
+	return other.adjustSACK(p, s.b)
+}
+
+// adjustSACK moves the edges of the blocks that a segment with header h acknowledges (nf_ct_sack_adjust). It is false
+// where an option is cut: such a segment is dropped.
+func (a *seqAdjust) adjustSACK(p *packet.Packet, h []byte) bool {
+	const sack, block = 5, 8
+	for i := 20; i < len(h) && h[i] != 0; {
+		if h[i] == 1 {
+			i++
 			continue
 		}
-		at := cap(l4) - cap(v)
-		for i := 0; i+4 <= len(v); i += 4 {
-			edge := binary.BigEndian.Uint32(v[i:])
-			var b [4]byte
-			binary.BigEndian.PutUint32(b[:], edge-uint32(other.back(edge)))
-			p.Overwrite(p.L4+at+i, b[:])
+		if i+1 == len(h) || h[i+1] < 2 || i+int(h[i+1]) > len(h) {
+			return false
 		}
+		n := int(h[i+1])
+		if h[i] == sack && (n-2)%block == 0 {
+			for at := i + 2; at < i+n; at += 4 {
+				edge := be32(h[at:])
+				var b [4]byte
+				binary.BigEndian.PutUint32(b[:], edge-uint32(a.back(edge)))
+				p.Overwrite(at, b[:])
+			}
+		}
+		i += n
 	}
 	return true
 }

@@ -16,7 +16,7 @@ var amandaStreams = []string{"DATA ", "MESG ", "INDEX ", "STATE "}
 
 // amanda is nf_conntrack_amanda and nf_nat_amanda: the client answers the server's request with
 // "CONNECT DATA port MESG port INDEX port", and the server then connects to these ports.
-func amanda(k *call) complaint {
+func amanda(k *call) (why complaint) {
 	if k.ref.Info.Dir() == conntrack.Original {
 		return ""
 	}
@@ -36,36 +36,43 @@ func amanda(k *call) complaint {
 		return ""
 	}
 	stop += start
-	orig := k.c.Tuple(conntrack.Original)
-	for _, s := range amandaStreams {
-		b = k.p.L4Bytes() // a rewrite may have moved what is behind it
-		stop = min(stop, len(b))
-		at := bytes.Index(b[start:stop], []byte(s))
+	var failed complaint
+	for _, word := range amandaStreams {
+		b = k.p.L4Bytes() // a rewrite may have moved what is behind it, but not where Linux stops to look
+		at := bytes.Index(b[start:min(stop, len(b))], []byte(word))
 		if at < 0 {
 			continue
 		}
-		at += start + len(s)
-		field := b[at:min(at+5, stop)]
-		v, rest := decimal(field)
-		n := len(field) - len(rest)
-		port := uint16(v)
-		if port == 0 || n > 5 {
+		at += start + len(word)
+		last := min(at+5, stop)
+		if last > len(b) {
 			break
 		}
-		e := k.expectation(orig.Src, orig.Dst, packet.ProtoTCP, port)
-		if !k.translated() {
-			if why := k.enter(e); why != "" {
-				return why
-			}
-			continue
+		v, rest := decimal(b[at:last])
+		if uint16(v) == 0 {
+			break
 		}
-		if port = k.enterTranslated(e, conntrack.Original); port == 0 {
-			return "all ports in use"
-		}
-		var buf [8]byte
-		if why := k.rewrite(e, k.p.L4+at, n, strconv.AppendUint(buf[:0], uint64(port), 10)); why != "" {
-			return why
+		why = k.stream(at, last-at-len(rest), uint16(v)) // of several the last decides, where they are translated
+		if why != "" && !k.translated() {
+			failed = why
 		}
 	}
-	return ""
+	if failed != "" {
+		return failed
+	}
+	return why
+}
+
+// stream expects the server at a port whose n digits stand at offset at of the transport header.
+func (k *call) stream(at, n int, port uint16) complaint {
+	orig := k.c.Tuple(conntrack.Original)
+	e := k.expectation(orig.Src, orig.Dst, packet.ProtoTCP, port)
+	if !k.translated() {
+		return k.enter(e)
+	}
+	if port = k.enterTranslated(e, conntrack.Original); port == 0 {
+		return allPortsInUse
+	}
+	var buf [8]byte
+	return k.rewrite(e, k.p.L4+at, n, strconv.AppendUint(buf[:0], uint64(port), 10))
 }

@@ -23,6 +23,13 @@ type call struct {
 // pass.
 type complaint = string
 
+// What every helper may complain about.
+const (
+	cannotAdd     complaint = "cannot add expectation"
+	cannotMangle  complaint = "cannot mangle packet"
+	allPortsInUse complaint = "all ports in use"
+)
+
 // helpers are all there are. Linux registers IRC for IPv4 only.
 var helpers = []struct {
 	conntrack.Helper
@@ -79,10 +86,13 @@ func (k *call) expectation(src, dst packet.Addr, proto uint8, port uint16) *conn
 	e := &conntrack.Expect{Tuple: conntrack.Tuple{
 		Src: src, Dst: dst, DstPort: port, Proto: proto, V6: k.p.V6, Zone: k.c.Tuple(conntrack.Original).Zone,
 	}}
-	if !src.IsZero() {
+	switch {
+	case !src.IsZero():
 		for i := range e.Mask.Src {
 			e.Mask.Src[i] = 0xff
 		}
+	case !k.p.V6:
+		e.Tuple.Src = packet.Addr4([]byte{0, 0, 0, 0}) // listed as 0.0.0.0
 	}
 	return e
 }
@@ -90,7 +100,7 @@ func (k *call) expectation(src, dst packet.Addr, proto uint8, port uint16) *conn
 // enter enters an expectation as it is.
 func (k *call) enter(e *conntrack.Expect) complaint {
 	if k.t.ExpectRelated(k.now, k.c, e) != nil {
-		return "cannot add expectation"
+		return cannotAdd
 	}
 	return ""
 }
@@ -122,7 +132,7 @@ func (k *call) rewrite(e *conntrack.Expect, off, n int, text []byte) complaint {
 	}
 	if !k.p.Replace(off, n, text) {
 		k.t.ExpectDone(k.now, e)
-		return "cannot mangle packet"
+		return cannotMangle
 	}
 	if tcp {
 		k.t.AdjustSeq(k.c, k.ref.Info.Dir(), seq, len(text)-n)

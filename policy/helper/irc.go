@@ -49,18 +49,13 @@ func irc(k *call) complaint {
 		}
 		i += 5
 		for _, c := range dccCommands {
-			if !bytes.HasPrefix(b[i:], []byte(c)) {
-				continue
+			if bytes.HasPrefix(b[i:], []byte(c)) {
+				at, n, addr, port, ok := readDCC(b, i+len(c))
+				if !ok || port == 0 || !k.own(addr) {
+					return "" // an address that is not the client's is forged: it would have others connect to a third
+				}
+				return k.dcc(off+at, n, port)
 			}
-			i += len(c)
-			at, n, addr, port, ok := readDCC(b, i)
-			if !ok {
-				continue
-			}
-			if !k.own(addr) || port == 0 {
-				continue // forged: it would have others connect to a third
-			}
-			return k.dcc(off+at, n, port)
 		}
 	}
 	return ""
@@ -78,7 +73,7 @@ func (k *call) dcc(off, n int, port uint16) complaint {
 		return k.enter(e)
 	}
 	if port = k.enterTranslated(e, conntrack.Reply); port == 0 {
-		return "all ports in use"
+		return allPortsInUse
 	}
 	var buf [32]byte
 	text := strconv.AppendUint(buf[:0], uint64(binary.BigEndian.Uint32(reply.Dst[12:])), 10)

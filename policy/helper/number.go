@@ -34,3 +34,19 @@ func decimal(b []byte) (v uint64, rest []byte) {
 	}
 	return v, b
 }
+
+// equalFold tells whether b is s, whatever the case of its ASCII letters. s is in capitals.
+func equalFold(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i, c := range b {
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if c != s[i] {
+			return false
+		}
+	}
+	return true
+}
