@@ -42,7 +42,7 @@ func NewHost(l link.Link, c HostConfig) (*Host, error) {
 		c.Name = l.Name()
 	}
 	h := &Host{Name: c.Name, link: l, watches: map[*watch]struct{}{}, served: make(chan struct{})}
-	h.Stack = New(Config{Clock: c.Clock, Wait: c.Wait, Answer: true, Out: h.transmit, Route: h.route})
+	h.Stack = New(Config{Clock: c.Clock, Wait: c.Wait, Answer: true, link: l, Route: h.route})
 	err := h.SetLink(theLink, l.Name(), l.MTU())
 	for _, a := range c.Addresses {
 		if err == nil {
@@ -102,10 +102,6 @@ func (h *Host) Pump() int {
 		n = p.Pump(h.receive)
 	}
 	return n + h.Settle()
-}
-
-func (h *Host) transmit(p *packet.Packet) {
-	h.link.Send(0, []*packet.Packet{p})
 }
 
 func (h *Host) receive(batch []*packet.Packet) {

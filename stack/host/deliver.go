@@ -73,7 +73,7 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	s.busy.Store(true)
 	again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) })
 	if again != nil {
-		s.ring.put([][]byte{again})
+		s.leave([][]byte{again}, packet.Offload{CsumGood: true})
 	}
 	if taken {
 		return
@@ -98,10 +98,15 @@ func (s *Stack) work() {
 
 func (s *Stack) send(p *packet.Packet) {
 	p.CsumGood = true // gVisor has just computed it
-	lookLikeLinux(p)
-	if !s.silent.leaves(p.Data, s.hold()) {
+	if !s.dress(p) {
 		s.cfg.Out(p)
 	}
+}
+
+// dress gives what leaves its looks; it tells whether the datagram has to wait.
+func (s *Stack) dress(p *packet.Packet) (held bool) {
+	lookLikeLinux(p)
+	return s.silent.leaves(p, s.hold())
 }
 
 // hold is how a silent listener delays an acknowledgement: not at all, live.
@@ -112,7 +117,7 @@ func (s *Stack) hold() func(release func() []byte) {
 	return func(release func() []byte) {
 		s.cfg.Clock.AfterFunc(delayedACK, func() {
 			if b := release(); b != nil {
-				s.ring.put([][]byte{b})
+				s.leave([][]byte{b}, packet.Offload{CsumGood: true})
 			}
 		})
 	}
@@ -143,6 +148,11 @@ func (s *Stack) work1(sent *int) bool {
 	if s.busy.Swap(false) || fired != s.fired {
 		s.fired = fired
 		s.barrier()
+	}
+	if s.tx != nil {
+		n := int(s.tx.sent.Swap(0))
+		*sent += n
+		moved = moved || n > 0
 	}
 	for s.ring.take(s.out, false) {
 		s.send(s.out)

@@ -15,13 +15,16 @@ type nic struct {
 	disp stack.NetworkDispatcher
 }
 
-var _ stack.LinkEndpoint = (*nic)(nil)
+var (
+	_ stack.LinkEndpoint = (*nic)(nil)
+	_ stack.GSOEndpoint  = (*nic)(nil)
+)
 
-// WritePackets copies into the ring. It never fails: gVisor panics on errors that it does not know.
+// WritePackets copies into the ring or, of a Host, into the link. It never fails: gVisor panics on errors that it does not know.
 func (n *nic) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range pkts.AsSlice() {
-		if parts := pkt.AsSlices(); n.s.mayLeave(pkt) {
-			n.s.ring.put(parts)
+		if n.s.mayLeave(pkt) {
+			n.s.leave(pkt.AsSlices(), offload(pkt))
 		}
 	}
 	return pkts.Len(), nil

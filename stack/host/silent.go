@@ -123,7 +123,8 @@ func (g *greeting) follow(t header.TCP, payload int) (free []byte) {
 
 // leaves looks at what gVisor sends: it remembers greetings, and gives later segments their window. An
 // acknowledgement that has to wait is handed to hold, and leaves returns true; hold gets it back by calling release.
-func (s *silent) leaves(b []byte, hold func(release func() []byte)) (held bool) {
+func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte)) (held bool) {
+	b := p.Data
 	at := tcpAt(b)
 	if at == 0 {
 		return false
@@ -134,6 +135,7 @@ func (s *silent) leaves(b []byte, hold func(release func() []byte)) (held bool) 
 	if s.ports[t.SourcePort()] == 0 {
 		return false
 	}
+	p.CompleteChecksum() // the looks are edits, and what is held loses its metadata
 	k := flow{localPort: t.SourcePort(), remotePort: t.DestinationPort()}
 	if b[0]>>4 == 4 {
 		k.local, k.remote = packet.Addr4(b[12:]), packet.Addr4(b[16:])

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -42,13 +43,16 @@ type Config struct {
 	Ring int
 	// Answer makes the stack answer pings and closed ports by itself. A router does not want that.
 	Answer bool
+
+	link link.Link // of a Host: takes all, instead of Out
 }
 
 // Stack is a set of sockets on numbered interfaces.
 type Stack struct {
 	cfg  Config
 	ns   *stack.Stack
-	ring *ring
+	ring *ring        // of a router,
+	tx   *transmitter // or of a Host
 
 	mu    sync.Mutex
 	links map[int]*linkState
@@ -72,7 +76,7 @@ type linkState struct {
 
 // New builds a stack without interfaces. Close it.
 func New(c Config) *Stack {
-	if c.Ring == 0 {
+	if c.Ring == 0 && c.link == nil {
 		c.Ring = DefaultRing
 	}
 	if c.Out == nil {
@@ -95,13 +99,17 @@ func New(c Config) *Stack {
 	s.ns = stack.New(o)
 	s.conns = &loop{live: c.Clock == nil}
 	s.tune()
-	if c.Clock == nil {
+	switch {
+	case c.link != nil:
+		s.tx = newTransmitter(s, c.link)
+	case c.Clock != nil:
+		s.out = packet.New()
+	default:
 		go s.work()
 		return s
 	}
-	s.out = packet.New()
 	close(s.done)
-	if c.Wait == nil {
+	if c.Clock != nil && c.Wait == nil {
 		alone := NewNetwork(c.Clock)
 		alone.Add(s.Settle)
 		s.cfg.Wait = alone.Wait

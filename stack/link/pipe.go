@@ -21,7 +21,7 @@ const (
 // slots, no offloads.
 type PipeOptions struct {
 	MTU      int      // bytes; 0: DefaultMTU
-	Slots    int      // datagrams that wait in each direction; 0: DefaultSlots
+	Slots    int      // datagrams that wait in each direction, within 4 MiB; 0: DefaultSlots
 	Offloads Offloads // what Send takes as it is
 }
 
@@ -36,7 +36,7 @@ func Pipe(nameA, nameB string, o PipeOptions) (a, b *End) {
 	c := &cable{mtu: o.MTU, offloads: o.Offloads}
 	c.wake.L = &c.mu
 	a, b = &End{name: nameA, c: c}, &End{name: nameB, c: c}
-	a.in.slots, b.in.slots = make([]slot, o.Slots), make([]slot, o.Slots)
+	a.in.most, b.in.most = o.Slots, o.Slots
 	a.peer, b.peer = b, a
 	a.up, b.up = true, true
 	return a, b
@@ -61,34 +61,6 @@ type End struct {
 	up      bool
 	batch   []*packet.Packet
 	reading bool
-}
-
-// slot keeps its buffer, so that a ring costs what its datagrams need and allocates only until it is warm.
-type slot struct {
-	data []byte
-	off  packet.Offload
-}
-
-type ring struct {
-	slots    []slot
-	first, n int
-}
-
-func (r *ring) put(p *packet.Packet) bool {
-	if r.n == len(r.slots) {
-		return false
-	}
-	s := &r.slots[(r.first+r.n)%len(r.slots)]
-	s.data, s.off = append(s.data[:0], p.Data...), p.Offload
-	r.n++
-	return true
-}
-
-func (r *ring) take(p *packet.Packet) {
-	s := &r.slots[r.first]
-	p.Load(s.data)
-	p.Offload = s.off
-	r.first, r.n = (r.first+1)%len(r.slots), r.n-1
 }
 
 // Name is what Pipe was told.

@@ -1,0 +1,108 @@
+package lab_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/moat-router/moat/router"
+	"github.com/moat-router/moat/router/sysctl"
+	"github.com/moat-router/moat/stack/host"
+	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/packet"
+)
+
+// live is two virtual hosts and a masquerading router in real time, with pipes that take super-segments or not.
+func live(tb testing.TB, o link.Offloads) (inside, outside *host.Host) {
+	tb.Helper()
+	lan, wan := netip.MustParsePrefix("192.168.1.10/24"), netip.MustParsePrefix("203.0.113.9/24")
+	pipe := func(name string) (near, far *link.End) { return link.Pipe(name, name, link.PipeOptions{Offloads: o}) }
+	lanNear, lanFar := pipe("lan")
+	wanNear, wanFar := pipe("wan")
+	start := time.Now()
+	r, err := router.New(router.Config{
+		SysctlBase: sysctl.Gateway(), RulesV4: router.Rules{Name: "v4", Text: masquerade}, Workers: 2,
+		Clock: func() packet.Time { return packet.Time(time.Since(start)) },
+		Devices: []router.Device{
+			{Name: "lan", MTU: 1500, Link: lanNear, Addrs: [][2]string{{"192.168.1.1/24", ""}}},
+			{Name: "wan", MTU: 1500, Link: wanNear, Addrs: [][2]string{{"203.0.113.1/24", ""}}},
+		},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error)
+	go func() { served <- r.Serve(ctx) }()
+	tb.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			tb.Error(err)
+		}
+		r.Close()
+	})
+	for _, h := range []struct {
+		host **host.Host
+		end  *link.End
+		addr netip.Prefix
+	}{{&inside, lanFar, lan}, {&outside, wanFar, wan}} {
+		if *h.host, err = host.NewHost(h.end, host.HostConfig{Addresses: []netip.Prefix{h.addr}}); err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { (*h.host).Close() })
+	}
+	return inside, outside
+}
+
+var offloads = link.Offloads{Csum: true, TSO4: true, TSO6: true}
+
+const chunk = 1 << 20
+
+func BenchmarkTCPBetweenLiveHosts(b *testing.B) {
+	for _, way := range []struct {
+		name string
+		o    link.Offloads
+	}{{"offload", offloads}, {"plain", link.Offloads{}}} {
+		b.Run(way.name, func(b *testing.B) {
+			inside, outside := live(b, way.o)
+			l, err := outside.ListenTCP(netip.MustParseAddrPort("203.0.113.9:5001"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			done := make(chan int64)
+			go func() {
+				c, err := l.Accept()
+				if err != nil {
+					done <- 0
+					return
+				}
+				n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, chunk))
+				done <- n
+			}()
+			c, err := inside.DialTCP(b.Context(), netip.AddrPort{}, netip.MustParseAddrPort("203.0.113.9:5001"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			buf := make([]byte, chunk)
+			b.SetBytes(chunk)
+			b.ResetTimer()
+			for b.Loop() {
+				if _, err := c.Write(buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+			c.Close()
+			if n := <-done; n != int64(b.N)*chunk {
+				b.Errorf("%d of %d bytes arrived", n, int64(b.N)*chunk)
+			}
+			b.ReportMetric(float64(b.N)*chunk*8/b.Elapsed().Seconds()/1e9, "Gb/s")
+		})
+	}
+}
+
+var _ = runtime.NumCPU
+var _ net.Conn
