@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 // tickEvery is how often timers are looked at in a live router. Deadlines are seconds; a look-up takes a past one for
 // absent, so nothing depends on this being exact.
 const tickEvery = 100 * time.Millisecond
+
+// tickBudget is how many connections one step of that looks at: about a millisecond.
+const tickBudget = 2048
 
 // Serve carries packets until ctx ends or a link breaks: one goroutine per link queue, one for timers, one for the
 // router's own sockets. It returns nil when ctx ended it.
@@ -57,6 +61,18 @@ func (r *Router) Serve(ctx context.Context) error {
 	return nil
 }
 
+// tickSome is tick in small steps, so that a million connections that end together hold nobody up: true if there is
+// more to do.
+func (r *Router) tickSome() (more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ct.Tick(r.Time(), tickBudget) {
+		return true
+	}
+	r.tick()
+	return false
+}
+
 func (r *Router) housekeeping(ctx context.Context) {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -65,9 +81,9 @@ func (r *Router) housekeeping(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			r.mu.Lock()
-			r.tick()
-			r.mu.Unlock()
+			for r.tickSome() {
+				runtime.Gosched()
+			}
 		}
 	}
 }

@@ -2,7 +2,10 @@ package router
 
 import (
 	_ "embed"
+	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
@@ -34,9 +37,12 @@ type walker struct {
 	in       *packet.Packet
 }
 
-func newWalker(tb testing.TB) *walker {
+func newWalker(tb testing.TB) *walker { return newWalkerWith(tb, func(*Config) {}) }
+
+func newWalkerWith(tb testing.TB, change func(*Config)) *walker {
+	tb.Helper()
 	k := &walker{toLan: &hole{}, toWan: &hole{}, in: packet.New()}
-	r, err := New(Config{
+	cfg := Config{
 		Seed: 1,
 		Devices: []Device{
 			{Name: "lan", Addrs: [][2]string{{"192.168.1.1/24", ""}}, Link: k.toLan},
@@ -44,7 +50,9 @@ func newWalker(tb testing.TB) *walker {
 		},
 		Routes:  []string{"default via 203.0.113.254 dev wan"},
 		RulesV4: Rules{Name: "bench.rules.v4", Text: benchRules},
-	})
+	}
+	change(&cfg)
+	r, err := New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -130,20 +138,63 @@ func BenchmarkWalk(b *testing.B) {
 			}
 		})
 	}
-	b.Run("new", func(b *testing.B) {
-		k := newWalker(b)
-		p := build(b, "ip4 192.168.1.20>198.51.100.9 / udp 5000>53 sum=none len=32")
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			k.in.Load(p)
-			d := k.in.Data
-			// another source port and another destination each time; no UDP checksum, and the header's is kept right
-			d[20], d[21] = byte(i>>8), byte(i)
-			d[17], d[18] = byte(i>>16), byte(i>>24)
-			packet.SetIPv4Checksum(d)
-			k.w.arrivals(k.lan, k.in)
-		}
-	})
+}
+
+// flowMaker makes the first packet of one flow after the other: 250 hosts of the lan ask port 53 of the world.
+type flowMaker struct {
+	b []byte
+	n uint64
+}
+
+func newFlowMaker(tb testing.TB) *flowMaker {
+	return &flowMaker{b: build(tb, "ip4 192.168.1.20>198.18.0.1 / udp 5000>53 sum=none len=32")}
+}
+
+func (m *flowMaker) next() []byte {
+	d, i := m.b, m.n
+	m.n++
+	d[15] = byte(2 + i%250)
+	port := 1024 + i/250%60000
+	d[20], d[21] = byte(port>>8), byte(port)
+	far := uint32(i*0x9e3779b97f4a7c15>>40) & 0x1ffff
+	d[17], d[18], d[19] = 18+byte(far>>16), byte(far>>8), byte(far)
+	packet.SetIPv4Checksum(d)
+	return d
+}
+
+// BenchmarkNewFlow is the whole life of a flow of one packet, from the first look-up over rules, NAT and confirm to the
+// expiry of another one, in a router that holds so many flows all the time.
+func BenchmarkNewFlow(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var now packet.Time
+			k := newWalkerWith(b, func(c *Config) {
+				c.Clock = func() packet.Time { return now }
+				c.Sysctls = [][2]string{{"net.netfilter.nf_conntrack_max", "0"}}
+			})
+			m := newFlowMaker(b)
+			step := packet.Time(30*time.Second) / packet.Time(n) // the timeout of UDP
+			arrive := func() {
+				now += step
+				k.w.enter(now)
+				k.push(k.lan, m.next())
+				if m.n%256 == 0 {
+					k.r.ct.Tick(now, 1<<20)
+				}
+			}
+			for range n * 5 / 4 {
+				arrive()
+			}
+			runtime.GC()
+			b.ReportAllocs()
+			for b.Loop() {
+				arrive()
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(k.r.ct.Count()), "flows")
+			b.ReportMetric(1e3/float64(b.Elapsed().Nanoseconds())*float64(b.N), "Mflows/s")
+		})
+	}
 }
 
 // TestWalkAllocatesNothing holds for every packet of a flow that is known, and for one that dies: the collector never

@@ -133,7 +133,7 @@ func (c *Conn) SetMasqIndex(i int) { c.masq = uint16(i) }
 // chunkLen is how many connections are allocated at once.
 const chunkLen = 1 << chunkBits
 
-const chunkBits = 8
+const chunkBits = 6
 
 // chunk is a piece of a shard's slab. Its one pointer stands at its front, so the collector looks at eight bytes of
 // it and at no connection.

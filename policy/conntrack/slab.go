@@ -1,6 +1,10 @@
 package conntrack
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+)
 
 // link names a connection and one of its directions without a pointer: shard, index in the shard's slab, direction.
 // The zero value is none; index 0 is never used.
@@ -19,16 +23,24 @@ func (l link) dir() Dir          { return Dir(l & 1) }
 func (l link) with(d Dir) link   { return l&^1 | link(d) }
 func (t *Table) at(l link) *Conn { return t.shards[l.shard()].slab.at(l.index()) }
 
-// slab is a shard's memory. Chunks are never freed, so a link stays readable; the list of chunks is replaced when it
-// grows, so that reading it needs no lock.
+// slab is a shard's memory. It grows by blocks, each as large as all before it together, so that a link leads to its
+// connection in one step. Blocks are never freed, so a link stays readable, and reading needs no lock.
 type slab struct {
-	chunks atomic.Pointer[[]*chunk]
-	free   []link // under the shard's lock
-	used   int    // index up to which slots were ever handed out
+	blocks [indexBits - chunkBits + 1]atomic.Pointer[chunk] // the first of 1, 1, 2, 4, 8 ... chunks
+	free   []link                                           // under the shard's lock
+	used   int                                              // index up to which slots were ever handed out
+}
+
+// blockOf finds chunk number n: which block, and which chunk of it.
+func blockOf(n int) (block, at int) {
+	block = bits.Len(uint(n))
+	return block, n - 1<<block>>1
 }
 
 func (s *slab) at(i int) *Conn {
-	return &(*s.chunks.Load())[i>>chunkBits].conns[i&(chunkLen-1)]
+	block, n := blockOf(i >> chunkBits)
+	c := (*chunk)(unsafe.Add(unsafe.Pointer(s.blocks[block].Load()), uintptr(n)*unsafe.Sizeof(chunk{})))
+	return &c.conns[i&(chunkLen-1)]
 }
 
 // alloc takes a slot; the caller holds the shard's lock. It returns nil when the slab is at its limit.
@@ -38,20 +50,17 @@ func (s *shard) alloc(t *Table, number int) *Conn {
 		s.slab.free = s.slab.free[:n-1]
 		return s.slab.at(l.index())
 	}
-	s.slab.used++
-	i := s.slab.used
-	if i >= 1<<indexBits {
-		s.slab.used--
+	if s.slab.used+1 >= 1<<indexBits {
 		return nil
 	}
-	chunks := s.slab.chunks.Load()
-	if chunks == nil || i>>chunkBits >= len(*chunks) {
-		var grown []*chunk
-		if chunks != nil {
-			grown = append(grown, *chunks...)
+	s.slab.used++
+	i := s.slab.used
+	if block, _ := blockOf(i >> chunkBits); s.slab.blocks[block].Load() == nil {
+		chunks := make([]chunk, max(1, 1<<block>>1))
+		for n := range chunks {
+			chunks[n].table = t
 		}
-		grown = append(grown, &chunk{table: t})
-		s.slab.chunks.Store(&grown)
+		s.slab.blocks[block].Store(&chunks[0])
 	}
 	c := s.slab.at(i)
 	c.self = makeLink(number, i)

@@ -13,7 +13,7 @@ func (t *Table) IndexSource(c *Conn) {
 	h := t.hashSource(&c.tuple[Original])
 	s := &t.bySrc[t.shardOf(h)]
 	s.mu.Lock()
-	if s.entries >= len(s.buckets) {
+	if s.entries*load >= len(s.buckets) {
 		t.growSource(s)
 	}
 	b := bucketOf(len(s.buckets), h)

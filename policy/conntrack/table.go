@@ -115,6 +115,10 @@ func (t *Table) Count() int { return int(t.count.Load()) }
 
 func (t *Table) shardOf(h uint64) int { return int(h & t.mask) }
 
+// load is how many buckets there are at least for each entry. A new flow asks for three tuples that nobody has, and every
+// connection that stands in the way there is memory that is not in any cache; a bucket takes four bytes.
+const load = 2
+
 func bucketOf(n int, h uint64) int { return int(h>>32) & (n - 1) }
 
 // find looks a tuple up and returns its connection with a reference. A connection whose time has run out is absent, and
@@ -261,7 +265,7 @@ func (t *Table) free(c *Conn) {
 
 // chain puts one direction of c into the hash; the caller holds s.
 func (t *Table) chain(s *shard, c *Conn, d Dir, h uint64) {
-	if s.entries >= len(*s.buckets.Load()) {
+	if s.entries*load >= len(*s.buckets.Load()) {
 		t.grow(s)
 	}
 	b := s.bucket(h)

@@ -101,8 +101,8 @@ func (s *search) unique(orig conntrack.Tuple) (conntrack.Tuple, bool) {
 					return k, true
 				}
 			}
-		} else if !s.taken(&k) {
-			return k, true
+		} else if s.m == ManipDst && packet.HasPorts(k.Proto) || !s.taken(&k) {
+			return k, true // a destination port is changed only where a rule says so, whoever has the tuple
 		}
 	}
 	return s.pickPort(k)
