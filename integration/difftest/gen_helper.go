@@ -3,6 +3,7 @@ package difftest
 import (
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/moat-router/moat/integration/scenario"
@@ -301,7 +302,8 @@ func (g *gen) connect(x *session, k *talk) error {
 		if !ok {
 			return g.say(x, k)
 		}
-		if port = p; a != "" && g.chance(70) && strings.Contains(a, ":") == k.v6 {
+		port = p
+		if ip, err := netip.ParseAddr(a); err == nil && ip.Is6() == k.v6 && ip.Zone() == "" && g.chance(70) {
 			addr = a
 		}
 	}
