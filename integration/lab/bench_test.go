@@ -106,3 +106,35 @@ func BenchmarkTCPBetweenLiveHosts(b *testing.B) {
 
 var _ = runtime.NumCPU
 var _ net.Conn
+
+func BenchmarkTCPInVirtualLab(b *testing.B) {
+	_, laptop, server, _ := home(b)
+	l, err := server.Get().Listen("tcp", ":5001")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := laptop.Get().Dial("tcp", "server:5001")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, in := make([]byte, chunk), make([]byte, chunk)
+	b.SetBytes(chunk)
+	for b.Loop() {
+		// One goroutine: what fits into the socket's buffer is written, and then read.
+		for left := chunk; left > 0; {
+			n := min(left, 128<<10)
+			if _, err := c.Write(out[:n]); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(s, in[:n]); err != nil {
+				b.Fatal(err)
+			}
+			left -= n
+		}
+	}
+	b.ReportMetric(float64(b.N)*chunk*8/b.Elapsed().Seconds()/1e9, "Gb/s")
+}

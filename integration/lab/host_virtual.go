@@ -6,7 +6,6 @@ import (
 	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
 	"github.com/moat-router/moat/stack/host"
-	"github.com/moat-router/moat/stack/link"
 )
 
 // virtualHost is gVisor's network stack at the end of a pipe.
@@ -18,7 +17,7 @@ func (l *Lab) newVirtualHost(c *topology.Host, p wire.Port) (machine, error) {
 	for _, a := range c.Addresses {
 		conf.Addresses = append(conf.Addresses, netip.MustParsePrefix(a))
 	}
-	h, err := host.NewHost(l.plug(c.Network, p, link.Offloads{}), conf)
+	h, err := host.NewHost(l.plug(c.Network, p, l.offloads(c.Network)), conf)
 	if err != nil {
 		return nil, err
 	}

@@ -102,19 +102,23 @@ func (p *Packet) PutTransportChecksum() {
 // quoted, captured or sent where nobody else does it. A sum of 0 becomes 0xffff for every protocol. A start that lies
 // outside of the datagram is left alone.
 func (p *Packet) CompleteChecksum() {
-	if !p.NeedsCsum {
+	if p.NeedsCsum {
+		p.Offload.CompleteChecksum(p.Data)
+		p.NeedsCsum = false
+	}
+}
+
+// CompleteChecksum does so in a copy of the datagram that o rode beside, if its checksum is partial.
+func (o Offload) CompleteChecksum(datagram []byte) {
+	start, at := int(o.CsumStart), int(o.CsumStart)+int(o.CsumOff)
+	if !o.NeedsCsum || at+2 > len(datagram) {
 		return
 	}
-	p.NeedsCsum = false
-	start, at := int(p.CsumStart), int(p.CsumStart)+int(p.CsumOff)
-	if at+2 > len(p.Data) {
-		return
-	}
-	s := ^checksum.Checksum(p.Data[start:], 0)
+	s := ^checksum.Checksum(datagram[start:], 0)
 	if s == 0 {
 		s = 0xffff
 	}
-	binary.BigEndian.PutUint16(p.Data[at:], s)
+	binary.BigEndian.PutUint16(datagram[at:], s)
 }
 
 // pseudo is the pseudo-header sum for n bytes of a transport protocol; 0 for protocols without.
