@@ -81,8 +81,9 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 		return
 	}
 	q := w.make()
-	p.CompleteChecksum() // a quote must be what the receiver would have seen
-	buildError(q.Packet.Packet, p.Packet.Packet, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
+	about := w.cut.First(p.Packet.Packet)
+	about.CompleteChecksum() // a quote must be what the receiver would have seen
+	buildError(q.Packet.Packet, about, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
 	q.CT = p.CT.ForError()
 	q.Trace = p.Trace && w.r.cfg.TraceRelated
 	q.Mark = key.Mark

@@ -2,6 +2,7 @@ package frag
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -74,6 +75,21 @@ func Segment(p, out *packet.Packet, emit func(*packet.Packet) error) error {
 	}
 	return nil
 }
+
+// First is the first segment of a super-segment, for a quote: it is the Cutter's, until its next use. What is no
+// super-segment, or claims to be one and is not, is p itself.
+func (c *Cutter) First(p *packet.Packet) *packet.Packet {
+	first := p
+	if p.GSO != packet.GSONone {
+		Segment(p, c.segment, func(s *packet.Packet) error {
+			first = s
+			return errEnough
+		})
+	}
+	return first
+}
+
+var errEnough = errors.New("that was enough")
 
 // segmentTCP gives a segment its place in the stream.
 func segmentTCP(t header.TCP, off int, later, last bool) {
