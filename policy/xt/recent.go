@@ -112,7 +112,7 @@ func (a *recentArgs) Done(r *RuleInfo) (policy.Match, error) {
 	if a.hasMask {
 		mask, ok := ParseAddr(r.Family, a.maskText)
 		if !ok || r.Family == policy.V4 && strings.Count(a.maskText, ".") != 3 {
-			return nil, fmt.Errorf("bad mask %q: a mask in full is wanted, such as 255.255.255.0 or ffff:ffff::", a.maskText)
+			return nil, fmt.Errorf("bad mask %q: ffff:ffff:: or 255.255.255.0, a mask in full, is wanted", a.maskText)
 		}
 		if r.Family == policy.V4 {
 			mask[10], mask[11] = 0, 0

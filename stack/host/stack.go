@@ -287,8 +287,3 @@ func netProto(v6 bool) tcpip.NetworkProtocolNumber {
 }
 
 func fromIP(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }
-
-func toIP(a tcpip.Address) netip.Addr {
-	ip, _ := netip.AddrFromSlice(a.AsSlice())
-	return ip
-}
