@@ -27,6 +27,9 @@ func (w *worker) arrive(p *passage) packet.Reason {
 	if why := p.Parse(); why != packet.ReasonNone {
 		return why
 	}
+	if p.GSO != packet.GSONone && !p.SettleOffload() {
+		return packet.ReasonOffload
+	}
 	if p.in.csumGood && p.IsFragment() {
 		p.CsumGood = true
 	}

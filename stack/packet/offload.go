@@ -1,0 +1,25 @@
+package packet
+
+// SettleOffload looks at the metadata of a super-segment once Parse has run. It returns false where they are not about
+// this datagram: another protocol or family, a transport header elsewhere, a fragment. The kernel's own are always right, but
+// who may send raw packets with a virtio header may claim anything. One that fits into a single segment is none, as in
+// virtio_net_hdr_to_skb.
+func (p *Packet) SettleOffload() bool {
+	fits := p.partial() && !p.IsFragment()
+	switch p.GSO {
+	case GSONone:
+		return true
+	case GSOTCPv4:
+		fits = fits && p.Proto == ProtoTCP && !p.V6
+	case GSOTCPv6:
+		fits = fits && p.Proto == ProtoTCP && p.V6
+	case GSOUDP:
+		fits = fits && p.Proto == ProtoUDP
+	default:
+		fits = false
+	}
+	if fits && len(p.Data) <= int(p.HdrLen)+int(p.GSOSize) {
+		p.GSO, p.ECN, p.GSOSize, p.HdrLen = GSONone, false, 0, 0
+	}
+	return fits
+}
