@@ -138,3 +138,50 @@ func BenchmarkTCPInVirtualLab(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*chunk*8/b.Elapsed().Seconds()/1e9, "Gb/s")
 }
+
+// BenchmarkUDPBetweenLiveHosts counts what arrives: a sender that is faster than the path loses datagrams.
+func BenchmarkUDPBetweenLiveHosts(b *testing.B) {
+	inside, outside := live(b, offloads)
+	to := netip.MustParseAddrPort("203.0.113.9:9")
+	server, err := outside.ListenUDP(to)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := inside.DialUDP(netip.AddrPort{}, to)
+	if err != nil {
+		b.Fatal(err)
+	}
+	flood(b, c.Write, server.ReadFrom)
+}
+
+// flood sends for as long as it takes until b.N datagrams have arrived.
+func flood(b *testing.B, write func([]byte) (int, error), read func([]byte) (int, net.Addr, error)) {
+	stop := make(chan struct{})
+	sent := make(chan int)
+	go func() {
+		n, payload := 0, make([]byte, 64)
+		for {
+			select {
+			case <-stop:
+				sent <- n
+				return
+			default:
+			}
+			write(payload)
+			n++
+		}
+	}()
+	buf := make([]byte, 1500)
+	if _, _, err := read(buf); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, _, err := read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	close(stop)
+	n := <-sent
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+	b.ReportMetric(float64(n)/float64(b.N+1), "sent/received")
+}

@@ -17,7 +17,6 @@ type Clock struct {
 	now    packet.Time
 	timers timerHeap
 	set    uint64 // timers ever set: breaks ties
-	ran    uint64 // timers ever run
 }
 
 var _ tcpip.Clock = (*Clock)(nil)
@@ -43,13 +42,6 @@ func (c *Clock) NowMonotonic() tcpip.MonotonicTime {
 	return tcpip.MonotonicTime{}.Add(time.Duration(c.Time()))
 }
 
-// fired is how many timers ever ran, of all stacks that share the clock.
-func (c *Clock) fired() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ran
-}
-
 // Next is the deadline of the earliest timer; false if there is none.
 func (c *Clock) Next() (packet.Time, bool) {
 	c.mu.Lock()
@@ -73,7 +65,6 @@ func (c *Clock) Advance(to packet.Time) (ran int) {
 		}
 		t := heap.Pop(&c.timers).(*timer)
 		c.now = max(c.now, t.at)
-		c.ran++
 		c.mu.Unlock()
 		t.f() // without the lock: timers set timers
 		ran++
@@ -85,6 +76,16 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
 	t := &timer{c: c, f: f, index: -1}
 	t.Reset(d)
 	return t
+}
+
+// ownClock is the clock of one stack: it tells the stack that a timer of its own has run.
+type ownClock struct {
+	*Clock
+	ran func()
+}
+
+func (c ownClock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
+	return c.Clock.AfterFunc(d, func() { f(); c.ran() })
 }
 
 type timer struct {

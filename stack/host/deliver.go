@@ -70,7 +70,9 @@ func (s *Stack) Deliver(p *packet.Packet, dev int) bool {
 }
 
 func (s *Stack) inject(n *nic, p *packet.Packet) {
-	s.busy.Store(true)
+	if p.Proto != packet.ProtoUDP {
+		s.busy.Store(true) // UDP is through when gVisor returns; TCP's goroutines have only begun
+	}
 	again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) })
 	if again != nil {
 		s.leave([][]byte{again}, packet.Offload{CsumGood: true})
@@ -144,9 +146,7 @@ func (s *Stack) work1(sent *int) bool {
 	if next, ok := s.cfg.Clock.Next(); ok && next <= s.cfg.Clock.Time() {
 		moved = s.cfg.Clock.Advance(s.cfg.Clock.Time()) > 0
 	}
-	fired := s.cfg.Clock.fired()
-	if s.busy.Swap(false) || fired != s.fired {
-		s.fired = fired
+	if s.busy.Swap(false) {
 		s.barrier()
 	}
 	if s.tx != nil {

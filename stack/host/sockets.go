@@ -84,7 +84,7 @@ func (s *Stack) udpConn(ep tcpip.Endpoint, wq *waiter.Queue) udpSocket {
 	if s.cfg.Clock == nil {
 		return c
 	}
-	return &virtualUDP{UDPConn: c, v: virtual{s: s, ep: ep}}
+	return &virtualUDP{UDPConn: c, v: virtual{s: s, ep: ep, udp: true}}
 }
 
 // source asks the router for what a connection does not say about its own end.

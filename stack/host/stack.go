@@ -66,7 +66,6 @@ type Stack struct {
 	closed  atomic.Bool
 	settler sync.Mutex
 	out     *packet.Packet // of Settle
-	fired   uint64         // timers that had run at the last barrier
 }
 
 type linkState struct {
@@ -92,7 +91,7 @@ func New(c Config) *Stack {
 	}
 	s := &Stack{cfg: c, ring: newRing(c.Ring), links: map[int]*linkState{}, done: make(chan struct{})}
 	if c.Clock != nil {
-		o.Clock = c.Clock
+		o.Clock = ownClock{c.Clock, func() { s.busy.Store(true) }}
 	}
 	// gVisor logs what happens to ordinary packets to stderr, for the whole process: counters tell it better.
 	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})

@@ -24,8 +24,9 @@ const forever = packet.Time(1<<63 - 1)
 // virtual is what sockets on virtual time share: instead of blocking they move the network until they can go on. A
 // deadline is a time.Time of the real clock, as net.Conn wants it; it counts as that far from now on the virtual one.
 type virtual struct {
-	s  *Stack
-	ep tcpip.Endpoint
+	s   *Stack
+	ep  tcpip.Endpoint
+	udp bool // nothing goes on in gVisor once a call has returned
 
 	mu          sync.Mutex
 	read, write packet.Time // deadlines; 0: none
@@ -34,7 +35,9 @@ type virtual struct {
 
 // await waits for one of the events, or for the deadline that is set.
 func (v *virtual) await(mask waiter.EventMask, deadline *packet.Time) error {
-	v.s.busy.Store(true)
+	if !v.udp {
+		v.s.busy.Store(true)
+	}
 	at := func() packet.Time {
 		v.mu.Lock()
 		defer v.mu.Unlock()
