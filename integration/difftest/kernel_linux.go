@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -388,17 +387,20 @@ func command(stdin, name string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// lines reads a table in pieces as large as they come: the next piece begins where as many entries have gone before,
-// and those of other namespaces, which nobody sees, count.
-func lines(file string) []string {
+// lines reads a table. Its next piece begins where as many entries have gone before, and those of other namespaces,
+// which nobody sees, count: pieces are as large as they come, and a line that comes twice is one.
+func lines(file string) (list []string) {
 	f, err := os.Open("/proc/thread-self/net/" + file)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	b, err := io.ReadAll(bufio.NewReaderSize(f, 1<<16))
-	if err != nil || len(b) == 0 {
-		return nil
+	seen := map[string]bool{}
+	for s := bufio.NewScanner(bufio.NewReaderSize(f, 1<<16)); s.Scan(); {
+		if l := s.Text(); !seen[l] {
+			seen[l] = true
+			list = append(list, l)
+		}
 	}
-	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	return list
 }

@@ -25,17 +25,23 @@ func (l *lines) begins(d conntrack.Dir, seq uint32) bool {
 	return false
 }
 
-// note remembers one more, in the place of the older of two.
+// note remembers one more, in the place of the older of two unless that is newer.
 func (l *lines) note(d conntrack.Dir, seq uint32) {
-	switch a := &l.after[d]; {
-	case l.begins(d, seq):
-	case l.n[d] < len(a):
+	if l.begins(d, seq) {
+		return
+	}
+	a := &l.after[d]
+	if l.n[d] < len(a) {
 		a[l.n[d]] = seq
 		l.n[d]++
-	case int32(a[0]-a[1]) < 0:
-		a[0] = seq
-	default:
-		a[1] = seq
+		return
+	}
+	oldest := 1
+	if int32(a[0]-a[1]) < 0 {
+		oldest = 0
+	}
+	if int32(seq-a[oldest]) > 0 {
+		a[oldest] = seq
 	}
 }
 

@@ -28,21 +28,46 @@ type pattern struct {
 	word string
 	skip byte // what comes before begins behind this; 0: right behind the word
 	term byte
-	// read reads what stands there: where it begins and how long it is; 0 is a failure.
-	read func(b []byte, c *command, term byte) (off, n int)
-	// write appends it for an address of 4 or 16 bytes and a port.
-	write func(b, addr []byte, port uint16) []byte
+	form form
 }
 
+// form is how an address and a port are written.
+type form uint8
+
+const (
+	formPort form = iota // h1,h2,h3,h4,p1,p2
+	formPASV             // the same, from the first digit on
+	formEPRT             // |af|address|port|
+	formEPSV             // |||port|
+)
+
 var patterns = [2][2]pattern{
-	conntrack.Original: {
-		{"PORT", ' ', '\r', readPort, writePort},
-		{"EPRT", ' ', '\r', readEPRT, writeEPRT},
-	},
-	conntrack.Reply: {
-		{"227 ", 0, 0, readPASV, writePort},
-		{"229 ", '(', ')', readEPSV, writeEPSV},
-	},
+	conntrack.Original: {{"PORT", ' ', '\r', formPort}, {"EPRT", ' ', '\r', formEPRT}},
+	conntrack.Reply:    {{"227 ", 0, 0, formPASV}, {"229 ", '(', ')', formEPSV}},
+}
+
+// read reads what stands at b: where it begins and how long it is; 0 is a failure.
+func (t *pattern) read(b []byte, c *command) (off, n int) {
+	switch t.form {
+	case formPort:
+		return 0, readPort(b, c, t.term)
+	case formPASV:
+		return readPASV(b, c)
+	case formEPRT:
+		return 0, readEPRT(b, c)
+	}
+	return 0, readEPSV(b, c)
+}
+
+// write appends it for an address of 4 or 16 bytes and a port.
+func (t *pattern) write(b, addr []byte, port uint16) []byte {
+	switch t.form {
+	case formPort, formPASV:
+		return writePort(b, addr, port)
+	case formEPRT:
+		return writeEPRT(b, addr, port)
+	}
+	return writeEPSV(b, port)
 }
 
 // found is the outcome of a search.
@@ -83,7 +108,7 @@ func (t *pattern) find(b []byte, c *command) (f found, off, n int) {
 		}
 		i += j + 1
 	}
-	at, n := t.read(b[i:], c, t.term)
+	at, n := t.read(b[i:], c)
 	if n == 0 {
 		return partial, 0, 0
 	}
@@ -91,22 +116,21 @@ func (t *pattern) find(b []byte, c *command) (f found, off, n int) {
 }
 
 // readPort reads "h1,h2,h3,h4,p1,p2" (RFC 959 4.1.2).
-func readPort(b []byte, c *command, term byte) (off, n int) {
+func readPort(b []byte, c *command, term byte) int {
 	var v [6]uint32
-	if n = numbers(b, v[:], ',', term); n == 0 {
-		return 0, 0
+	n := numbers(b, v[:], ',', term)
+	if n != 0 {
+		c.set4(v[:4])
+		c.port = uint16(v[4]<<8 | v[5])
 	}
-	c.set4(v[:4])
-	c.port = uint16(v[4]<<8 | v[5])
-	return 0, n
+	return n
 }
 
 // readPASV reads the same from the first digit on: servers differ in what they write around it (RFC 1123 4.1.2.6).
-func readPASV(b []byte, c *command, _ byte) (off, n int) {
+func readPASV(b []byte, c *command) (off, n int) {
 	for i := range b {
 		if digit(b[i]) {
-			_, n = readPort(b[i:], c, 0)
-			return i, n
+			return i, readPort(b[i:], c, 0)
 		}
 	}
 	return 0, 0
@@ -116,13 +140,13 @@ func readPASV(b []byte, c *command, _ byte) (off, n int) {
 func delimiter(b byte) bool { return !digit(b) && b >= 33 && b <= 126 }
 
 // readEPRT reads "|1|132.235.1.2|6275|" or "|2|1080::8:800:200C:417A|5282|".
-func readEPRT(b []byte, c *command, _ byte) (off, n int) {
+func readEPRT(b []byte, c *command) (n int) {
 	family := byte('1')
 	if c.v6 {
 		family = '2'
 	}
 	if len(b) <= 3 || !delimiter(b[0]) || b[1] != family || b[2] != b[0] {
-		return 0, 0
+		return 0
 	}
 	delim, rest := b[0], b[3:]
 	if c.v6 {
@@ -134,17 +158,17 @@ func readEPRT(b []byte, c *command, _ byte) (off, n int) {
 		}
 	}
 	if n == 0 {
-		return 0, 0
+		return 0
 	}
-	return 0, portField(b, 3+n+1, delim, c)
+	return portField(b, 3+n+1, delim, c)
 }
 
 // readEPSV reads "|||6446|": the address is the server's own.
-func readEPSV(b []byte, c *command, _ byte) (off, n int) {
+func readEPSV(b []byte, c *command) int {
 	if len(b) <= 3 || !delimiter(b[0]) || b[1] != b[0] || b[2] != b[0] {
-		return 0, 0
+		return 0
 	}
-	return 0, portField(b, 3, b[0], c)
+	return portField(b, 3, b[0], c)
 }
 
 // portField reads a port that is not 0 from b[from:] up to delim, and returns where it ends in b, delimiter included.
@@ -195,6 +219,6 @@ func writeEPRT(b, addr []byte, port uint16) []byte {
 	return append(strconv.AppendUint(append(b, '|'), uint64(port), 10), '|')
 }
 
-func writeEPSV(b, _ []byte, port uint16) []byte {
+func writeEPSV(b []byte, port uint16) []byte {
 	return append(strconv.AppendUint(append(b, "|||"...), uint64(port), 10), '|')
 }

@@ -30,16 +30,20 @@ const (
 	allPortsInUse complaint = "all ports in use"
 )
 
+// The helpers, by their place in the table.
+const (
+	iFTP = iota
+	iTFTP
+	iIRC
+	iAmanda
+)
+
 // helpers are all there are. Linux registers IRC for IPv4 only.
-var helpers = []struct {
-	conntrack.Helper
-	v4Only bool
-	run    func(*call) complaint
-}{
-	{Helper: conntrack.Helper{Name: "ftp", Proto: packet.ProtoTCP, Port: 21, Classes: class(1, 5*time.Minute)}, run: ftp},
-	{Helper: conntrack.Helper{Name: "tftp", Proto: packet.ProtoUDP, Port: 69, Classes: class(1, 5*time.Minute)}, run: tftp},
-	{Helper: conntrack.Helper{Name: "irc", Proto: packet.ProtoTCP, Port: 6667, Classes: class(8, 5*time.Minute)}, v4Only: true, run: irc},
-	{Helper: conntrack.Helper{Name: "amanda", Proto: packet.ProtoUDP, Port: 10080, Classes: class(4, 3*time.Minute)}, run: amanda},
+var helpers = [...]conntrack.Helper{
+	iFTP:    {Name: "ftp", Proto: packet.ProtoTCP, Port: 21, Classes: class(1, 5*time.Minute)},
+	iTFTP:   {Name: "tftp", Proto: packet.ProtoUDP, Port: 69, Classes: class(1, 5*time.Minute)},
+	iIRC:    {Name: "irc", Proto: packet.ProtoTCP, Port: 6667, Classes: class(8, 5*time.Minute)},
+	iAmanda: {Name: "amanda", Proto: packet.ProtoUDP, Port: 10080, Classes: class(4, 3*time.Minute)},
 }
 
 func class(most int, timeout time.Duration) []conntrack.ExpectClass {
@@ -49,7 +53,7 @@ func class(most int, timeout time.Duration) []conntrack.ExpectClass {
 // All are the helpers, for conntrack.Table.SetHelpers.
 func All() (list []*conntrack.Helper) {
 	for i := range helpers {
-		list = append(list, &helpers[i].Helper)
+		list = append(list, &helpers[i])
 	}
 	return list
 }
@@ -62,13 +66,19 @@ func Run(t *conntrack.Table, now packet.Time, p *packet.Packet, ref conntrack.Re
 	if h == nil || ref.Info == conntrack.RelatedReply || !p.HasL4() || p.Proto != h.Proto {
 		return packet.ReasonNone, ""
 	}
-	for i := range helpers {
-		if &helpers[i].Helper != h || helpers[i].v4Only && p.V6 {
-			continue
-		}
-		if says = helpers[i].run(&call{t, now, p, ref.Conn, ref, rng}); says != "" {
-			return packet.ReasonHelperDrop, "nf_ct_" + h.Name + ": dropping packet: " + says + " "
-		}
+	k := call{t, now, p, ref.Conn, ref, rng}
+	switch h { // directly: a call through a table would have k allocated
+	case &helpers[iFTP]:
+		says = ftp(&k)
+	case &helpers[iTFTP]:
+		says = tftp(&k)
+	case &helpers[iIRC]:
+		says = irc(&k)
+	case &helpers[iAmanda]:
+		says = amanda(&k)
+	}
+	if says != "" {
+		return packet.ReasonHelperDrop, "nf_ct_" + h.Name + ": dropping packet: " + says + " "
 	}
 	return packet.ReasonNone, ""
 }

@@ -20,7 +20,7 @@ const (
 
 // irc is nf_conntrack_irc and nf_nat_irc: a client that offers a file or a chat tells in a PRIVMSG where it listens.
 func irc(k *call) complaint {
-	if k.ref.Info != conntrack.Established {
+	if k.ref.Info != conntrack.Established || k.p.V6 {
 		return ""
 	}
 	off, ok := k.p.PayloadOff()

@@ -27,6 +27,8 @@ type Router struct {
 	Masq bool
 	// Forward is the filter; nil lets all through.
 	Forward func(in string, s conntrack.State) bool
+	// Helper looks at a packet of a connection before that is confirmed; nil for none.
+	Helper func(p *packet.Packet, ref conntrack.Ref) packet.Reason
 	// Local tells the router's own addresses; what goes there ends at INPUT.
 	Local func(a packet.Addr) bool
 
@@ -109,6 +111,11 @@ func (r *Router) Inject(in string, b []byte) *Sent {
 	}
 	if !r.nat(&ref, snat, nat.ManipSrc, true) {
 		return nil
+	}
+	if r.Helper != nil && ref.Conn != nil {
+		if r.Reason = r.Helper(p, ref); r.Reason != packet.ReasonNone {
+			return nil
+		}
 	}
 	if r.Reason = r.T.Confirm(r.Now, p, &ref, r.Rng); r.Reason != packet.ReasonNone {
 		return nil
