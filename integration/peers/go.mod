@@ -1,0 +1,21 @@
+module github.com/moat-router/moat/integration/peers
+
+go 1.26.3
+
+require (
+	github.com/moat-router/moat v0.0.0
+	github.com/pion/logging v0.2.4
+)
+
+require (
+	github.com/gaissmai/bart v0.30.0 // indirect
+	github.com/google/btree v1.1.2 // indirect
+	github.com/pion/transport/v4 v4.1.3
+	golang.org/x/exp v0.0.0-20250711185948-6ae5c78190dc // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/time v0.15.0 // indirect
+	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237 // indirect
+)
+
+replace github.com/moat-router/moat => ../..
