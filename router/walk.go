@@ -27,7 +27,7 @@ func (w *worker) arrive(p *passage) packet.Reason {
 	if why := p.Parse(); why != packet.ReasonNone {
 		return why
 	}
-	if p.GSO != packet.GSONone && !p.SettleOffload() {
+	if (p.NeedsCsum || p.GSO != packet.GSONone) && !p.SettleOffload() {
 		return packet.ReasonOffload
 	}
 	if p.in.csumGood && p.IsFragment() {

@@ -19,7 +19,7 @@ const (
 	ReasonMartianSource  // source address that may not stand there
 	ReasonMartianDest    // destination address that may not be routed
 	ReasonJumbo          // jumbogram, or a length that no buffer of ours holds
-	ReasonOffload        // a super-segment whose metadata are about another packet
+	ReasonOffload        // virtio metadata that are not about this packet
 
 	// 3: wait until it is whole
 	ReasonFragMalformed // offset, length or size impossible (RFC 8200 4.5; ping of death)
