@@ -1,6 +1,7 @@
 package host
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -46,8 +47,22 @@ func (s *Stack) leave(parts [][]byte, o packet.Offload) {
 	p.SetLen(n)
 	p.Offload = o
 	if !s.dress(p) {
-		t.link.Send(0, t.one[:])
+		t.send(s.cfg.Clock == nil)
 		t.sent.Add(1)
+	}
+}
+
+// yields is how often a live sender lets others run before it gives a datagram up.
+const yields = 64
+
+// send writes to the link. A live sender that finds it full waits a little, as a socket waits for room in its send
+// buffer: else it would burn the time that the reader needs. Not for long: the reader may be the caller.
+func (t *transmitter) send(live bool) {
+	for range yields {
+		if _, err := t.link.Send(0, t.one[:]); err != link.ErrFull || !live {
+			return
+		}
+		runtime.Gosched()
 	}
 }
 
