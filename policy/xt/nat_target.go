@@ -237,7 +237,19 @@ func (t *natTarget) setup(p *policy.Packet, r *nat.Range) policy.Verdict {
 		return setup(p, r, t.kind.manip)
 	}
 	w := p.NATWalk()
-	return verdictOf(p, nat.Bind(&w, r, t.how))
+	why := nat.Bind(&w, r, t.how)
+	if why == packet.ReasonNATExhausted {
+		p.Reject = prohibited(p.V6) // RFC 5508 REQ-8: the sender is told
+	}
+	return verdictOf(p, why)
+}
+
+// prohibited is "communication administratively prohibited".
+func prohibited(v6 bool) policy.RejectWith {
+	if v6 {
+		return policy.RejectWith{Kind: policy.RejectICMP, Type: 1, Code: 1}
+	}
+	return policy.RejectWith{Kind: policy.RejectICMP, Type: 3, Code: 13}
 }
 
 // setup chooses the translation of p's connection.
