@@ -57,6 +57,7 @@ does not allow that, they are gVisor stacks in this process, on virtual time. "t
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "when the stories are told, keep the network until Ctrl-C")
 	cmd.Flags().StringVar(&f.hosts, "hosts", "auto", "what hosts are: kernel, virtual or auto")
 	cmd.Flags().StringVar(&f.junit, "junit", "", "with test: write a JUnit report to this `file`, too")
+	cmd.AddCommand(c.natCheck())
 	return cmd
 }
 
