@@ -13,7 +13,7 @@ type virtualHost struct{ *host.Host }
 
 func (l *Lab) newVirtualHost(c *topology.Host, p wire.Port) (machine, error) {
 	v := l.clock.(*virtual)
-	conf := host.HostConfig{Name: c.Name, Clock: v.Clock, Wait: v.network.Wait}
+	conf := host.HostConfig{Name: c.Name, Seed: l.Topology.Seed, Clock: v.Clock, Wait: v.network.Wait}
 	for _, a := range c.Addresses {
 		conf.Addresses = append(conf.Addresses, netip.MustParsePrefix(a))
 	}

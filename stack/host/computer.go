@@ -14,6 +14,8 @@ import (
 type HostConfig struct {
 	Name      string
 	Addresses []netip.Prefix
+	// Seed makes repeatable what is random; hosts of different names differ all the same. With 0 it is not repeatable.
+	Seed uint64
 	// Clock and Wait as in Config: with a Clock the host does nothing until Pump.
 	Clock *Clock
 	Wait  func(done func() bool, until packet.Time) bool
@@ -42,7 +44,7 @@ func NewHost(l link.Link, c HostConfig) (*Host, error) {
 		c.Name = l.Name()
 	}
 	h := &Host{Name: c.Name, link: l, watches: map[*watch]struct{}{}, served: make(chan struct{})}
-	h.Stack = New(Config{Clock: c.Clock, Wait: c.Wait, Answer: true, link: l, Route: h.route})
+	h.Stack = New(Config{Clock: c.Clock, Wait: c.Wait, Seed: c.Seed, Answer: true, name: c.Name, link: l, Route: h.route})
 	err := h.SetLink(theLink, l.Name(), l.MTU())
 	for _, a := range c.Addresses {
 		if err == nil {

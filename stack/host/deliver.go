@@ -107,6 +107,9 @@ func (s *Stack) send(p *packet.Packet) {
 
 // dress gives what leaves its looks; it tells whether the datagram has to wait.
 func (s *Stack) dress(p *packet.Packet) (held bool) {
+	if s.ids != nil {
+		s.ids.renumber(p)
+	}
 	lookLikeLinux(p)
 	return s.silent.leaves(p, s.hold())
 }

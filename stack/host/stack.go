@@ -41,9 +41,12 @@ type Config struct {
 	Route func(dst netip.Addr) (dev int, src netip.Addr, ok bool)
 	// Ring is the number of slots for output; 0 means DefaultRing.
 	Ring int
+	// Seed makes repeatable what is random: ports, sequence numbers, identifications. With 0 it is not.
+	Seed uint64
 	// Answer makes the stack answer pings and closed ports by itself. A router does not want that.
 	Answer bool
 
+	name string    // of a Host: makes hosts differ that share a seed
 	link link.Link // of a Host: takes all, instead of Out
 }
 
@@ -53,6 +56,7 @@ type Stack struct {
 	ns   *stack.Stack
 	ring *ring        // of a router,
 	tx   *transmitter // or of a Host
+	ids  *identities  // nil without a seed
 
 	mu    sync.Mutex
 	links map[int]*linkState
@@ -90,6 +94,11 @@ func New(c Config) *Stack {
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	}
 	s := &Stack{cfg: c, ring: newRing(c.Ring), links: map[int]*linkState{}, done: make(chan struct{})}
+	if c.Seed != 0 {
+		chance := newChance(c.Seed, c.name)
+		o.SecureRNG, o.RandSource = chance, chance
+		s.ids = newIdentities(chance)
+	}
 	if c.Clock != nil {
 		o.Clock = ownClock{c.Clock, func() { s.busy.Store(true) }}
 	}
