@@ -1,11 +1,11 @@
 package packet
 
 // SettleOffload looks at the metadata once Parse has run. It returns false where they are not about this datagram: a
-// checksum behind its end; a super-segment of another protocol or family, with its header elsewhere, or in a fragment. The
+// checksum inside the IP header or behind the end; a super-segment of another protocol or family, with its header elsewhere, or in a fragment. The
 // kernel's own are always right, but who may send raw packets with a virtio header may claim anything. A super-segment that
 // fits into one segment is none, as in virtio_net_hdr_to_skb.
 func (p *Packet) SettleOffload() bool {
-	if p.NeedsCsum && int(p.CsumStart)+int(p.CsumOff)+2 > len(p.Data) {
+	if p.NeedsCsum && (int(p.CsumStart) < p.L4 || int(p.CsumStart)+int(p.CsumOff)+2 > len(p.Data)) {
 		return false
 	}
 	fits := p.partial() && !p.IsFragment()

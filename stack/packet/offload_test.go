@@ -29,6 +29,7 @@ func TestSuperSegmentsHaveMetadataOfTheirOwn(t *testing.T) {
 		{"a header elsewhere", "ip4 10.0.0.1>10.0.0.2 / tcp 1>2 A len=3000", with(tcp4, func(o *Offload) { o.CsumStart = 24 }), false, 0},
 		{"a fragment", "ip4 10.0.0.1>10.0.0.2 mf / tcp 1>2 A len=3000", tcp4, false, 0},
 		{"a checksum behind the end", "ip4 10.0.0.1>10.0.0.2 / udp 1>2 len=3", Offload{NeedsCsum: true, CsumStart: 30, CsumOff: 0}, false, 0},
+		{"a checksum in the options", "ip4 10.0.0.1>10.0.0.2 opts=94040000 / udp 1>2 len=3", Offload{NeedsCsum: true, CsumStart: 20, CsumOff: 2}, false, 0},
 		{"a checksum at the end", "ip4 10.0.0.1>10.0.0.2 / udp 1>2 len=4", Offload{NeedsCsum: true, CsumStart: 30, CsumOff: 0}, true, 0},
 		{"an unknown kind", "ip4 10.0.0.1>10.0.0.2 / tcp 1>2 A len=3000", with(tcp4, func(o *Offload) { o.GSO = 9 }), false, 0},
 	} {
