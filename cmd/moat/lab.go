@@ -125,7 +125,7 @@ func (f *labFlags) job(args []string) (j labJob, err error) {
 }
 
 // runLab decides where the lab can be, which may be in a child of this process, and runs it.
-func (c *command) runLab(f *labFlags, args []string) error {
+func (c *command) runLab(f *labFlags, args []string) (err error) {
 	j, err := f.job(args)
 	if err != nil {
 		return caller(err)
@@ -151,7 +151,13 @@ func (c *command) runLab(f *labFlags, args []string) error {
 	} else {
 		fmt.Fprintf(c.stderr, "moat lab: %s\n", d.Why)
 	}
-	o := lab.Options{Mode: d.Mode, PCAP: f.pcap}
+	o := lab.Options{Mode: d.Mode}
+	if f.pcap != "" {
+		if o.Captures, err = lab.NewCaptures(f.pcap); err != nil {
+			return caller(err)
+		}
+		defer func() { err = errors.Join(err, o.Captures.Close()) }()
+	}
 	for _, s := range j.stories {
 		if err := c.tell(s, o, f.json); err != nil {
 			return err
@@ -181,6 +187,12 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupted)
+	if o.Captures != nil {
+		o.Captures.Label = j.topology.Name
+	}
+	if !j.test {
+		o.Keep = -1 // nobody will ask what happened
+	}
 	l, err := lab.Open(j.topology, o)
 	if err != nil {
 		return err

@@ -27,9 +27,9 @@ const (
 // Options say how a topology is built. The zero value is virtual.
 type Options struct {
 	Mode Mode
-	// PCAP is a directory for captures, one pcapng for each interface; "" for none.
-	PCAP string
-	// Keep is how many of the latest sightings the timeline has; 0: 10000.
+	// Captures gets all that crosses the networks; several labs may share it, one after the other. nil for none.
+	Captures *Captures
+	// Keep is how many of the latest sightings the timeline has; 0: 10000, less than 0: none.
 	Keep int
 }
 
@@ -39,12 +39,11 @@ type Lab struct {
 	Mode     Mode
 
 	clock    clock
-	started  time.Time // the date of time 0
 	book     wire.Book
 	segments []*wire.Segment
 	routers  []*Router
 	hosts    []*Host
-	captures *captures
+	captures *Captures
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -64,7 +63,7 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	if o.Mode == "" {
 		o.Mode = Virtual
 	}
-	l = &Lab{Topology: t, Mode: o.Mode, started: time.Now(), book: wire.Book{Keep: o.Keep}}
+	l = &Lab{Topology: t, Mode: o.Mode, captures: o.Captures, book: wire.Book{Keep: o.Keep}}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -89,13 +88,10 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 			return l, err
 		}
 	}
-	if o.PCAP != "" {
-		if l.captures, err = openCaptures(o.PCAP, l.started, l.segments); err != nil {
-			return l, err
-		}
-		l.book.Watch(l.captures.add)
+	if o.Captures != nil {
+		o.Captures.begin(o.Mode)
+		l.book.Watch(o.Captures.add)
 	}
-	l.book.Watch(func(wire.Sighting) { l.clock.changed() })
 	l.start()
 	for _, h := range l.hosts {
 		for _, s := range h.conf.Listen {
@@ -123,7 +119,7 @@ func (l *Lab) newSegment(n *topology.Network) *wire.Segment {
 			return false
 		}
 	}
-	return wire.New(n.Name, o, l.book.Add)
+	return wire.New(n.Name, o, &l.book)
 }
 
 // start sets everything in motion: parts of a virtual network, or goroutines.
@@ -163,7 +159,7 @@ func (l *Lab) note(what string, err error) {
 func (l *Lab) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.broken, l.captures.err())
+	return errors.Join(l.broken, l.captures.Err())
 }
 
 // Close takes everything away. It may be called twice.
@@ -182,7 +178,6 @@ func (l *Lab) Close() error {
 	for _, r := range l.routers {
 		r.Router.Close()
 	}
-	errs = append(errs, l.captures.close())
 	return errors.Join(errs...)
 }
 

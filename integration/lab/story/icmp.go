@@ -1,10 +1,12 @@
 package story
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moat-router/moat/integration/lab"
@@ -49,7 +51,7 @@ var icmpLeak = Story{
 		for _, v := range variants {
 			t := topology.DMZ().WithRules("fw", v.rules, "")
 			t.Router("fw").ICMPTranslation = v.translation
-			l, err := lab.Open(t, p.variant("rules"+v.suffix))
+			l, err := lab.Open(t, p.options(cmp.Or(strings.TrimSpace(v.suffix), "plain")))
 			if err != nil {
 				return err
 			}
@@ -102,15 +104,6 @@ func reject(l *lab.Lab, name, to string) (c *Case, err error) {
 		c.remark += fmt.Sprintf("; the SNAT rule counted %d packets: an error is RELATED, and nat rules see only NEW ones", n)
 	}
 	return c, nil
-}
-
-// variant are the options of one case: captures go to a directory of its own.
-func (p *player) variant(name string) lab.Options {
-	o := p.o
-	if o.PCAP != "" {
-		o.PCAP = directory(o.PCAP, p.result.Story, name)
-	}
-	return o
 }
 
 // fill writes down what was sent and received, and decides whether something leaked.

@@ -3,7 +3,6 @@ package story
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/moat-router/moat/integration/lab"
@@ -85,9 +84,4 @@ func texts(list []wire.Sighting) string {
 		t = append(t, list[i].Text())
 	}
 	return strings.Join(t, "\n")
-}
-
-// directory is where the captures of a case lie.
-func directory(base, story, name string) string {
-	return filepath.Join(base, story, strings.NewReplacer(" ", "-", ",", "").Replace(name))
 }

@@ -77,3 +77,11 @@ type player struct {
 	o      lab.Options
 	result *Result
 }
+
+// options are those of a lab with one set of rules; captures say which.
+func (p *player) options(rules string) lab.Options {
+	if p.o.Captures != nil {
+		p.o.Captures.Label = p.result.Story + ", " + rules
+	}
+	return p.o
+}

@@ -34,8 +34,8 @@ func DMZ() *Topology {
 			{
 				Name: "outside", Network: "interconnect",
 				Addresses: []string{OutsideAddr + "/32", "192.168.42.2/24", OutsideAddr6 + "/128", "fd00:42::2/64"},
-				Routes: []string{"1.2.3.0/24 via 192.168.42.1", "192.168.1.0/24 via 192.168.42.1",
-					"fd00:1::/64 via fd00:42::1"},
+				Routes: []string{"1.2.3.0/24 via 192.168.42.1 src " + OutsideAddr, "192.168.1.0/24 via 192.168.42.1 src " + OutsideAddr,
+					"fd00:1::/64 via fd00:42::1 src " + OutsideAddr6},
 			},
 			{
 				Name: "X", Network: "dmz", Addresses: []string{XPrivate + "/24", XPrivate6 + "/64"},

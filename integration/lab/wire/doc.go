@@ -10,7 +10,7 @@
 //
 // # A worked example
 //
-//	s := wire.New("dmz", wire.Options{Clock: clock, Delay: 20 * time.Millisecond, Loss: 0.01, Seed: 1}, book.Add)
+//	s := wire.New("dmz", wire.Options{Clock: clock, Delay: 20 * time.Millisecond, Loss: 0.01, Seed: 1}, book)
 //	x := s.Plug("X", end, wire.Port{Addresses: []netip.Addr{…}})
 //	network.Add(s.Pump)   // virtual time
 //	go s.Serve()          // or live: a goroutine for each port

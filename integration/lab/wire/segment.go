@@ -59,7 +59,7 @@ type Port struct {
 type Segment struct {
 	Name string
 	o    Options
-	see  func(Sighting)
+	book *Book
 
 	ports []*Port
 	owner map[netip.Addr]*Port
@@ -70,14 +70,11 @@ type Segment struct {
 	closed bool
 }
 
-// New makes a segment without ports. see gets every crossing; it may be nil.
-func New(name string, o Options, see func(Sighting)) *Segment {
+// New makes a segment without ports. Every crossing is entered in the book.
+func New(name string, o Options, book *Book) *Segment {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	if see == nil {
-		see = func(Sighting) {}
-	}
-	return &Segment{Name: name, o: o, see: see, owner: map[netip.Addr]*Port{}, rnd: rand.New(rand.NewPCG(o.Seed, h.Sum64()))}
+	return &Segment{Name: name, o: o, book: book, owner: map[netip.Addr]*Port{}, rnd: rand.New(rand.NewPCG(o.Seed, h.Sum64()))}
 }
 
 // Plug adds a member.

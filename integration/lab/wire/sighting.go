@@ -58,41 +58,60 @@ func (s *Sighting) String() string {
 
 // sight reports a crossing. The datagram is copied, its checksum completed.
 func (s *Segment) sight(at packet.Time, from, to *Port, p *packet.Packet, fate Fate) {
-	data := slices.Clone(p.Data)
-	if p.NeedsCsum {
-		q := packet.New()
-		q.Load(p.Data)
-		q.Offload = p.Offload
-		if q.Parse() == packet.ReasonNone {
-			q.CompleteChecksum()
-		}
-		data = slices.Clone(q.Data)
+	if !s.book.wanted() {
+		return
 	}
-	s.see(Sighting{At: at, Segment: s.Name, From: from, To: to, Data: data, Fate: fate})
+	data := slices.Clone(p.Data)
+	p.Offload.CompleteChecksum(data)
+	s.book.Add(Sighting{At: at, Segment: s.Name, From: from, To: to, Data: data, Fate: fate})
 }
 
-// Book keeps the latest sightings of a lab and hands each on to those who watch.
+// keepBytes is how many bytes of datagrams a Book keeps: super-segments would fill the memory.
+const keepBytes = 64 << 20
+
+// Book keeps the latest sightings of a lab, within 64 MiB, and hands each on to those who watch.
 type Book struct {
-	Keep int // at most so many; 0: none
+	Keep int // at most so many; 0 or less: none
 
 	mu       sync.Mutex
 	list     []Sighting
+	first    int // in list: those before it are forgotten
+	bytes    int
 	watchers []*func(Sighting)
+}
+
+// wanted tells whether anybody wants sightings; if not, datagrams need not be copied.
+func (b *Book) wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Keep > 0 || len(b.watchers) > 0
 }
 
 // Add is what a Segment calls.
 func (b *Book) Add(s Sighting) {
 	b.mu.Lock()
 	if b.Keep > 0 {
-		if len(b.list) >= 2*b.Keep {
-			b.list = slices.Delete(b.list, 0, len(b.list)-b.Keep+1)
-		}
 		b.list = append(b.list, s)
+		b.bytes += len(s.Data)
+		b.forget()
 	}
 	watchers := b.watchers // Watch makes a new slice for each change
 	b.mu.Unlock()
 	for _, w := range watchers {
 		(*w)(s)
+	}
+}
+
+// forget lets go of the oldest sightings beyond what is to be kept. b.mu is held.
+func (b *Book) forget() {
+	for len(b.list)-b.first > b.Keep || b.bytes > keepBytes {
+		b.bytes -= len(b.list[b.first].Data)
+		b.list[b.first] = Sighting{}
+		b.first++
+	}
+	if b.first > len(b.list)/2 {
+		b.list = slices.Delete(b.list, 0, b.first)
+		b.first = 0
 	}
 }
 
@@ -111,7 +130,7 @@ func (b *Book) Watch(see func(Sighting)) (stop func()) {
 // Sightings are those that are kept, in order of time. (A kernel may answer a datagram before its sender has noted it.)
 func (b *Book) Sightings() []Sighting {
 	b.mu.Lock()
-	list := slices.Clone(b.list)
+	list := slices.Clone(b.list[b.first:])
 	b.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b Sighting) int { return cmp.Compare(a.At, b.At) })
 	return list
