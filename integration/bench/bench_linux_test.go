@@ -97,7 +97,7 @@ func TestSideBySide(t *testing.T) {
 				for i, l := range Loads {
 					v, err := n.load(i, c.target, time.Duration(*secs*float64(time.Second)))
 					if err != nil {
-						t.Fatalf("%s: %v\n%s", l.Name, err, &n.log)
+						t.Fatalf("%s: %v\n%s", l.Name, err, n.said())
 					}
 					r.Add(c.name, l, v)
 				}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +16,7 @@ type network struct {
 	t                      *testing.T
 	client, router, server string // names of namespaces
 	running                []*exec.Cmd
-	log                    bytes.Buffer // what the contender says
+	log                    *os.File // what they say
 }
 
 func (n *network) sh(format string, args ...any) {
@@ -37,7 +36,7 @@ func (n *network) spawn(space string, env string, argv ...string) *exec.Cmd {
 	n.t.Helper()
 	cmd := exec.Command("ip", append([]string{"netns", "exec", space}, argv...)...)
 	cmd.Env = append(os.Environ(), env)
-	cmd.Stdout, cmd.Stderr = &n.log, &n.log
+	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -66,7 +65,16 @@ func (n *network) until(what string, ok func() bool) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	n.down()
-	n.t.Fatalf("%s: not within ten seconds\n%s", what, &n.log)
+	n.t.Fatalf("%s: not within ten seconds\n%s", what, n.said())
+}
+
+// said is what the processes have written.
+func (n *network) said() []byte {
+	b, err := os.ReadFile(n.log.Name())
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b
 }
 
 // up builds the network with the contender in its middle.
@@ -75,6 +83,10 @@ func up(t *testing.T, c contender) *network {
 	id := fmt.Sprintf("moat-b%d", os.Getpid())
 	n := &network{t: t, client: id + "c", router: id + "r", server: id + "s"}
 	t.Cleanup(n.down)
+	var err error
+	if n.log, err = os.Create(filepath.Join(t.TempDir(), "log")); err != nil {
+		t.Fatal(err)
+	}
 	for _, space := range []string{n.client, n.router, n.server} {
 		n.sh("ip netns add %s; ip -n %s link set lo up", space, space)
 		n.sh(`ip netns exec %s sysctl -qw net.ipv4.tcp_congestion_control=reno net.ipv4.ip_local_port_range="1024 65535" net.ipv6.conf.all.disable_ipv6=1 net.ipv4.tcp_tw_reuse=1`, space)
