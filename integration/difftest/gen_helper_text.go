@@ -37,7 +37,7 @@ func (g *gen) helperRouter(s *scenario.Scenario) {
 		}
 	}
 	if g.chance(15) { // otherwise masks of events are lost on rules that were loaded before anybody listened
-		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: "1"})
+		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: pick(g, "1", "1", "0")})
 	}
 	text := g.helperRules(len(s.Sysctls) > 0 && s.Sysctls[len(s.Sysctls)-1].Name == "net.netfilter.nf_conntrack_events")
 	if g.v6 {

@@ -62,10 +62,12 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 	t.unlock2(so, sr)
 	switch {
 	case takenOver:
+		t.dropExpects(now, c) // TFTP expects with the first packet already
 		t.mergeAcct(winner, c, ref.Info)
 		c.put()
 		ref.Conn = winner
 	case why != packet.ReasonNone:
+		t.dropExpects(now, c)
 		t.stats.insertFailed.Add(1)
 		t.stats.drop.Add(1)
 		return why

@@ -218,7 +218,7 @@ func (t *Table) expected(c *Conn, e *Expect, x *look) {
 	ext := c.addExt()
 	ext.master = e.master
 	if e.Helper != nil {
-		ext.helper.Store(e.Helper)
+		c.help(e.Helper)
 	}
 	c.mark.Store(e.master.Mark())
 	t.stats.expectNew.Add(1)

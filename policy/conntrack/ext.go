@@ -104,17 +104,14 @@ func (c *Conn) dropExt() {
 	}
 }
 
-// HelperData is what the helper stored with SetHelperData; nil before.
+// HelperData is what the helper's State made for the connection (nfct_help_data); nil for nothing. The helper guards it:
+// both directions may be on two workers.
 func (c *Conn) HelperData() any {
 	if e := c.extension(); e != nil {
 		return e.data
 	}
 	return nil
 }
-
-// SetHelperData stores a helper's own state (nfct_help_data). The helper guards it: both directions may be on two
-// workers.
-func (c *Conn) SetHelperData(v any) { c.addExt().data = v }
 
 // Start is when the connection was confirmed, Stop when it ended; 0 without nf_conntrack_timestamp.
 func (c *Conn) Start() packet.Time {

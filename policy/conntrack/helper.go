@@ -14,6 +14,9 @@ type Helper struct {
 	Proto   uint8
 	Port    uint16 // destination port by which it is assigned if Params.Helper is on
 	Classes []ExpectClass
+	// State makes what the helper keeps for each connection (Conn.HelperData); nil for nothing. It is made when the helper
+	// is assigned, while one packet alone knows the connection.
+	State func() any
 }
 
 // ExpectClass limits a helper's expectations of one kind (struct nf_conntrack_expect_policy).
@@ -47,7 +50,7 @@ func (t *Table) HelperByName(name string, proto uint8) *Helper {
 // assign gives the connection the helper that its template names (__nf_ct_try_assign_helper).
 func (t *Table) assign(c *Conn, name string) {
 	if h := t.HelperByName(name, c.tuple[Original].Proto); h != nil {
-		c.addExt().helper.Store(h)
+		c.help(h)
 		c.SetStatus(StatusHelper)
 	}
 }
@@ -55,9 +58,17 @@ func (t *Table) assign(c *Conn, name string) {
 func (t *Table) assignByPort(c *Conn) {
 	for _, h := range t.helpers {
 		if h.Proto == c.tuple[Original].Proto && h.Port == c.tuple[Original].DstPort {
-			c.addExt().helper.Store(h)
+			c.help(h)
 			return
 		}
+	}
+}
+
+func (c *Conn) help(h *Helper) {
+	e := c.addExt()
+	e.helper.Store(h)
+	if h.State != nil {
+		e.data = h.State()
 	}
 }
 

@@ -145,9 +145,7 @@ func (x *look) begin(k Tuple) (*Conn, packet.Reason) {
 	c.tuple[Original], c.tuple[Reply] = k, reply
 	c.seq = t.seq.Add(1)
 	c.refs.Store(1)
-	if x.par.Events == 1 || x.par.Events == 2 && t.subs.Load() != nil {
-		c.status.Store(flagEvents)
-	}
+	x.cacheEvents(c)
 	if x.par.Acct {
 		c.addExt().hasAcct = true
 	}
@@ -173,12 +171,21 @@ func (x *look) fromTemplate(c *Conn) {
 	if tp := x.t.policies[m.Timeout]; m.Timeout != "" && tp != nil {
 		c.addExt().timeouts = tp
 	}
-	if m.HasEvents || m.HasExpEvents {
+}
+
+// cacheEvents decides whether a new connection collects events, and which (nf_ct_ecache_ext_add): of its own accord only
+// if nf_conntrack_events says so, but a rule with a mask is asked for them.
+func (x *look) cacheEvents(c *Conn) {
+	m := x.tmpl
+	masked := m != nil && (m.HasEvents || m.HasExpEvents)
+	switch {
+	case x.par.Events == 0 && !masked, x.par.Events == 2 && x.t.subs.Load() == nil:
+		return
+	}
+	c.status.Store(flagEvents)
+	if masked {
 		e := c.addExt()
 		e.ctEvents, e.expEvents = Cause(m.Events), Cause(m.ExpEvents)
-		if x.par.Events != 0 {
-			c.status.Or(flagEvents)
-		}
 	}
 }
 

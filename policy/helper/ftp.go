@@ -60,11 +60,7 @@ func ftp(k *call) complaint {
 	seq, d := h.SequenceNumber(), k.ref.Info.Dir()
 	end, newline := seq+uint32(len(b)), b[len(b)-1] == '\n'
 
-	l, _ := k.c.HelperData().(*lines)
-	if l == nil {
-		l = new(lines)
-		k.c.SetHelperData(l)
-	}
+	l := k.c.HelperData().(*lines)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var why complaint

@@ -40,7 +40,7 @@ const (
 
 // helpers are all there are. Linux registers IRC for IPv4 only.
 var helpers = [...]conntrack.Helper{
-	iFTP:    {Name: "ftp", Proto: packet.ProtoTCP, Port: 21, Classes: class(1, 5*time.Minute)},
+	iFTP:    {Name: "ftp", Proto: packet.ProtoTCP, Port: 21, Classes: class(1, 5*time.Minute), State: func() any { return new(lines) }},
 	iTFTP:   {Name: "tftp", Proto: packet.ProtoUDP, Port: 69, Classes: class(1, 5*time.Minute)},
 	iIRC:    {Name: "irc", Proto: packet.ProtoTCP, Port: 6667, Classes: class(8, 5*time.Minute)},
 	iAmanda: {Name: "amanda", Proto: packet.ProtoUDP, Port: 10080, Classes: class(4, 3*time.Minute)},

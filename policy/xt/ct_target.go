@@ -32,7 +32,8 @@ var ctExpEvents = []string{"new"}
 var ctHelpers = []struct {
 	name  string
 	proto uint8
-}{{"ftp", protoTCP}, {"irc", protoTCP}, {"tftp", protoUDP}, {"amanda", protoUDP}}
+	only4 bool
+}{{"ftp", protoTCP, false}, {"irc", protoTCP, true}, {"tftp", protoUDP, false}, {"amanda", protoUDP, false}}
 
 func newNotrack() TargetParser {
 	return &ctTargetArgs{ctTarget: ctTarget{alias: true, notrack: true}}
@@ -125,6 +126,9 @@ func (a *ctTargetArgs) Done(r *RuleInfo) (policy.Target, error) {
 		if h.name == name {
 			if h.proto != r.Head.Proto {
 				return nil, fmt.Errorf("helper %q needs -p %s", name, ProtocolName(h.proto))
+			}
+			if h.only4 && r.Family == policy.V6 {
+				return nil, fmt.Errorf("helper %q knows only IPv4", name)
 			}
 			return &a.ctTarget, nil
 		}
