@@ -2,9 +2,11 @@ package helper
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -345,5 +347,43 @@ func TestOrdinaryLinesAllocateNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Both directions of a control connection may be on two workers. Under -race this finds state that nobody guards.
+func TestBothDirectionsAtOnce(t *testing.T) {
+	t.Parallel()
+	x := newPath(t, "1.2.3.1")
+	x.ftp("1.2.3.1")
+	var wg sync.WaitGroup
+	for i, text := range []string{
+		"ip4 " + client + ` / tcp 5000>21 PA seq=104 ack=906 / text "PORT 192,168,1,10,19,137\r\n"`,
+		`ip4 198.51.100.9>1.2.3.1 / tcp 21>5000 PA seq=906 ack=104 / text "227 (198,51,100,9,19,138)\r\n"`,
+	} {
+		b, err := packet.Build(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, uint64(i)))
+		wg.Go(func() {
+			for range 200 {
+				p := packet.New()
+				p.Load(b)
+				if p.Parse() != packet.ReasonNone {
+					t.Error("not a packet")
+				}
+				var ref conntrack.Ref
+				x.T.In(x.Now, p, &ref, conntrack.HookInfo{}, rng)
+				if why, says := Run(x.T, x.Now, p, ref, rng); why != packet.ReasonNone {
+					t.Error(says)
+				}
+				x.T.Confirm(x.Now, p, &ref, rng)
+				x.T.Release(&ref)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(x.expectations()); n != 1 {
+		t.Errorf("%d are expected", n)
 	}
 }
