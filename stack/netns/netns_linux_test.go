@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,14 +23,18 @@ import (
 	"github.com/moat-router/moat/stack/tun"
 )
 
-// The test binary plays two more parts: a user without rights, and the child of Reexec.
+// The test binary plays three more parts: root about to become a user without rights, that user, and the child of Reexec.
 const (
-	partUser  = "netns-test-user"
-	partChild = "netns-test-child"
+	partBecome = "netns-test-become"
+	partUser   = "netns-test-user"
+	partChild  = "netns-test-child"
 )
 
 func TestMain(m *testing.M) {
 	switch {
+	case len(os.Args) > 2 && os.Args[1] == partBecome:
+		fmt.Fprintln(os.Stderr, becomeUser(os.Args[2]))
+		os.Exit(1)
 	case len(os.Args) > 1 && os.Args[1] == partUser:
 		way, _ := netns.FindWay()
 		fmt.Println("before", way)
@@ -77,8 +82,37 @@ func child() {
 	fmt.Println("tun", err)
 }
 
-// asUser runs this binary as a user without rights, and gives its lines by their first word.
-func asUser(t *testing.T) map[string]string {
+// becomeUser is in a mount namespace of its own, where /dev/net/tun gets another mode (octal), and goes on as a user without
+// rights. It returns only on failure.
+func becomeUser(tunMode string) error {
+	runtime.LockOSThread()
+	mode, err := strconv.ParseUint(tunMode, 8, 12)
+	if err != nil {
+		return err
+	}
+	const user = 65534
+	// A tmpfs of this namespace alone is laid over /mnt for a moment, so nothing has to be removed.
+	for i, step := range []func() error{
+		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
+		func() error { return unix.Mount("none", "/mnt", "tmpfs", 0, "mode=755") },
+		func() error { return unix.Mknod("/mnt/tun", unix.S_IFCHR|uint32(mode), int(unix.Mkdev(10, 200))) },
+		func() error { return os.Chmod("/mnt/tun", os.FileMode(mode)) },
+		func() error { return unix.Mount("/mnt/tun", "/dev/net/tun", "", unix.MS_BIND, "") },
+		func() error { return unix.Unmount("/mnt", unix.MNT_DETACH) },
+		func() error { return syscall.Setgroups(nil) },
+		func() error { return syscall.Setgid(user) },
+		func() error { return syscall.Setuid(user) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	return unix.Exec("/proc/self/exe", []string{os.Args[0], partUser}, nil)
+}
+
+// asUser runs this binary as a user without rights, to whom /dev/net/tun has this mode, and gives its lines by their first
+// word.
+func asUser(t *testing.T, tunMode string) map[string]string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		netnstest.Skip(t, "only root can become another user")
@@ -87,22 +121,9 @@ func asUser(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "moat-netns") // the directories of go test are closed to others
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	b, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exe := filepath.Join(dir, "test")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(exe, b, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(exe, partUser)
+	cmd := exec.Command(self, partBecome, tunMode)
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -118,23 +139,9 @@ func asUser(t *testing.T) map[string]string {
 	return lines
 }
 
-// withTUNMode gives /dev/net/tun another mode while the test runs.
-func withTUNMode(t *testing.T, mode os.FileMode) {
-	t.Helper()
-	st, err := os.Stat("/dev/net/tun")
-	if err != nil {
-		netnstest.Skip(t, "there is no /dev/net/tun: %v", err)
-	}
-	if err := os.Chmod("/dev/net/tun", mode); err != nil {
-		netnstest.Skip(t, "the mode of /dev/net/tun cannot be changed: %v", err)
-	}
-	t.Cleanup(func() { os.Chmod("/dev/net/tun", st.Mode().Perm()) })
-}
-
 func TestUserMayDoEverythingWhereTheDeviceIsOpenToAll(t *testing.T) {
 	netnstest.Need(t)
-	withTUNMode(t, 0o666)
-	got := asUser(t)
+	got := asUser(t, "666")
 	for k, want := range map[string]string{"before": "in a user namespace", "uid": "0", "way": "here", "namespaces": "<nil>", "tun": "<nil>"} {
 		if got[k] != want {
 			t.Errorf("%s: %q, want %q", k, got[k], want)
@@ -144,8 +151,7 @@ func TestUserMayDoEverythingWhereTheDeviceIsOpenToAll(t *testing.T) {
 
 func TestUserLearnsThatTheDeviceIsClosed(t *testing.T) {
 	netnstest.Need(t)
-	withTUNMode(t, 0o600)
-	got := asUser(t)
+	got := asUser(t, "600")
 	if got["namespaces"] != "<nil>" {
 		t.Errorf("namespaces: %q, want none refused", got["namespaces"])
 	}
