@@ -143,7 +143,11 @@ func (g *gen) put(x *session, k *talk, from int, flags string, seg segment, more
 	if len(seg.text) > 0 {
 		text += " / " + payload(seg.text)
 	}
-	o, err := x.do(scenario.Step{Op: "inject", If: a.dev.name, Pkt: []string{text}})
+	pkts := []string{text}
+	if len(seg.text) > 0 && g.chance(4) {
+		pkts = g.cut(text)
+	}
+	o, err := x.do(scenario.Step{Op: "inject", If: a.dev.name, Pkt: pkts})
 	if err != nil {
 		return err
 	}
@@ -166,6 +170,24 @@ func (g *gen) put(x *session, k *talk, from int, flags string, seg segment, more
 		}
 	}
 	return nil
+}
+
+// cut has a packet arrive in fragments.
+func (g *gen) cut(text string) (pkts []string) {
+	b, err := packet.Build(text)
+	if err != nil {
+		return []string{text}
+	}
+	p := packet.New()
+	p.Load(b)
+	if p.Parse() != packet.ReasonNone || p.V6 && p.L4 != 40 {
+		return []string{text}
+	}
+	size := pick(g, 24, 32, 48, 800)
+	for i := 0; i*size < p.L4Len(); i++ {
+		pkts = append(pkts, fmt.Sprintf("%s || frag %d idx=%d id=%d", strings.Replace(text, " df", "", 1), size, i, 0x2000+g.ipid))
+	}
+	return pkts
 }
 
 // payload writes bytes in the notation: as text where that says it exactly.
