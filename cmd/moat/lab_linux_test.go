@@ -215,6 +215,11 @@ func TestKeptLabEndsWellAtCtrlC(t *testing.T) {
 
 func TestProcessesRunInsideOfHosts(t *testing.T) {
 	netnstest.Need(t)
+	for _, program := range []string{"cat", "false"} {
+		if _, err := exec.LookPath(program); err != nil {
+			netnstest.Skip(t, "%s is not installed here", program)
+		}
+	}
 	const file = "../../configs/labs/02-masquerade.yaml"
 	for _, as := range []string{"root", "tun"} {
 		cmd, out, errs := labProcess(t, as, file+" exec laptop -- cat /proc/self/net/dev")

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -74,6 +75,11 @@ func TestSideBySide(t *testing.T) {
 		t.Skip("builds networks and loads them: left out of short runs")
 	}
 	netnstest.Need(t)
+	for _, program := range []string{"sh", "ip"} { // they make the networks
+		if _, err := exec.LookPath(program); err != nil {
+			netnstest.Skip(t, "%s is not installed here", program)
+		}
+	}
 	if *cpus == "one" {
 		pin(t)
 	}
