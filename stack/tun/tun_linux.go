@@ -109,7 +109,13 @@ type reader struct {
 func (r *reader) fill(fd uintptr, limit int) (more bool) {
 	all := r.batch[:cap(r.batch)]
 	n, bytes := 0, 0
-	defer func() { r.batch = all[:n] }()
+	defer func() {
+		r.batch = all[:n]
+		if n > 0 {
+			r.q.rxPackets.Add(uint64(n))
+			r.q.rxBytes.Add(uint64(bytes - n*hdrLen))
+		}
+	}()
 	for n < limit && bytes < readBytes {
 		if r.t.closed.Load() {
 			r.failed = link.ErrClosed
@@ -140,8 +146,6 @@ func (r *reader) fill(fd uintptr, limit int) (more bool) {
 			continue
 		}
 		p.SetLen(got - hdrLen)
-		r.q.rxPackets.Add(1)
-		r.q.rxBytes.Add(uint64(got - hdrLen))
 		if !decode(b, p) {
 			r.q.badHeader.Add(1)
 			continue
@@ -161,7 +165,12 @@ func (t *TUN) Send(q int, batch []*packet.Packet) (int, error) {
 	if t.closed.Load() {
 		return 0, link.ErrClosed
 	}
-	for i, p := range batch {
+	sent, bytes := 0, 0
+	defer func() {
+		qu.txPackets.Add(uint64(sent))
+		qu.txBytes.Add(uint64(bytes))
+	}()
+	for _, p := range batch {
 		b := p.Front(hdrLen)
 		encode(b, &p.Offload)
 		e := rawWrite(qu.fd, b)
@@ -170,12 +179,12 @@ func (t *TUN) Send(q int, batch []*packet.Packet) (int, error) {
 		}
 		if e != 0 {
 			qu.txErrors.Add(1)
-			return i, t.explainWrite(e)
+			return sent, t.explainWrite(e)
 		}
-		qu.txPackets.Add(1)
-		qu.txBytes.Add(uint64(len(p.Data)))
+		sent++
+		bytes += len(p.Data)
 	}
-	return len(batch), nil
+	return sent, nil
 }
 
 func (t *TUN) explainWrite(e syscall.Errno) error {
