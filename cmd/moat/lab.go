@@ -233,6 +233,7 @@ func (c *command) testLab(l *lab.Lab, junit string) error {
 	}
 	for _, o := range outcomes {
 		if !o.OK() {
+			fmt.Fprintf(c.stderr, "moat lab: what the networks carried:\n%s", l.Timeline())
 			return exit(exitFailed)
 		}
 	}

@@ -54,6 +54,9 @@ func (l *Lab) WriteCaptures(dir string) error {
 		return err
 	}
 	c.begin(l.Mode)
+	if err := c.open(l.segments); err != nil {
+		return errors.Join(err, c.Close())
+	}
 	for _, s := range l.Sightings() {
 		c.add(s)
 	}
@@ -107,7 +110,21 @@ func (c *Captures) write(p *wire.Port, s wire.Sighting, d link.Dir, fate string)
 	c.fail = err
 }
 
-// file opens the file of an interface when its first packet comes.
+// open makes a file for each interface, also for those that will see nothing.
+func (c *Captures) open(segments []*wire.Segment) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range segments {
+		for _, p := range s.Ports() {
+			if _, err := c.file(p, s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// file gives the file of an interface, and makes it the first time.
 func (c *Captures) file(p *wire.Port, segment string) (*capture, error) {
 	name := p.Name + "." + p.Interface
 	if f := c.files[name]; f != nil {

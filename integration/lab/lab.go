@@ -90,6 +90,9 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	}
 	if o.Captures != nil {
 		o.Captures.begin(o.Mode)
+		if err := o.Captures.open(l.segments); err != nil {
+			return l, err
+		}
 		l.book.Watch(o.Captures.add)
 	}
 	l.start()

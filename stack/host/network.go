@@ -29,12 +29,15 @@ type Network struct {
 	state   sync.Mutex
 	waiting map[*packet.Time]struct{} // how far each Wait may go
 	shared  bool                      // two have waited at the same time
+	awake   int                       // Waits that ended well, of goroutines that have not come back
 }
 
-// In a shared network the caller's goroutines get patience times grace of real time before virtual time passes.
+// In a shared network the caller's goroutines get patience times grace of real time before virtual time passes. One that
+// was given what it waited for is likely to have something to say: it gets more, once.
 const (
-	grace    = time.Millisecond
-	patience = 5
+	grace         = time.Millisecond
+	patience      = 5
+	patienceAwake = 100
 )
 
 // NewNetwork gives a network without parts.
@@ -87,26 +90,31 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 	n.state.Lock()
 	n.waiting[&until] = struct{}{}
 	n.shared = n.shared || len(n.waiting) > 1
+	n.awake = max(n.awake-1, 0)
 	n.state.Unlock()
+	ok := false
 	defer func() {
 		n.state.Lock()
 		delete(n.waiting, &until)
+		if ok {
+			n.awake++
+		}
 		n.state.Unlock()
 	}()
 	for idle := 0; ; {
 		n.mu.Lock()
 		moved := n.settle()
-		ok, now := done(), n.Clock.Time()
-		if ok || now >= until {
+		ok = done()
+		if ok || n.Clock.Time() >= until {
 			n.mu.Unlock()
 			return ok
 		}
-		shared, limit := n.horizon()
+		patience, limit := n.horizon()
 		next, timer := n.Clock.Next()
 		switch {
 		case moved > 0:
 			idle = 0
-		case shared && idle < patience || !timer && limit == forever:
+		case idle < patience || !timer && limit == forever:
 			idle++ // let the others run first
 			n.mu.Unlock()
 			runtime.Gosched()
@@ -116,6 +124,7 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 			if !timer || next > limit {
 				next = limit
 			}
+			n.passed()
 			n.Clock.Advance(next)
 			idle = 0
 		}
@@ -123,13 +132,26 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 	}
 }
 
-// horizon is how far the clock may go: to the earliest deadline of all who wait.
-func (n *Network) horizon() (shared bool, limit packet.Time) {
+// horizon is how far the clock may go, to the earliest deadline of all who wait, and how patient it has to be before.
+func (n *Network) horizon() (patient int, limit packet.Time) {
 	n.state.Lock()
 	defer n.state.Unlock()
 	limit = forever
 	for at := range n.waiting {
 		limit = min(limit, *at)
 	}
-	return n.shared, max(limit, n.Clock.Time())
+	switch {
+	case n.shared && n.awake > 0:
+		patient = patienceAwake
+	case n.shared:
+		patient = patience
+	}
+	return patient, max(limit, n.Clock.Time())
+}
+
+// passed notes that patience is at its end: who has not come back by now went its own way.
+func (n *Network) passed() {
+	n.state.Lock()
+	n.awake = 0
+	n.state.Unlock()
 }

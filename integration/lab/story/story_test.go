@@ -138,7 +138,7 @@ func TestJSONHasTheAgreedNames(t *testing.T) {
 	}
 }
 
-func TestCapturesOfEveryInterfaceThatSawPackets(t *testing.T) {
+func TestCapturesOfEveryInterface(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c, err := lab.NewCaptures(dir)
@@ -153,9 +153,10 @@ func TestCapturesOfEveryInterfaceThatSawPackets(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"outside.eth0", "X.eth0", "fw.wan", "fw.lan"} {
+	for _, name := range []string{"outside.eth0", "X.eth0", "Y.eth0", "fw.wan", "fw.lan"} {
 		b, err := os.ReadFile(filepath.Join(dir, name+".pcapng"))
-		if err != nil || !bytes.Contains(b, []byte("fragments, stateless")) {
+		saw := bytes.Contains(b, []byte("fragments, stateless"))
+		if err != nil || saw == (name == "Y.eth0") {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
