@@ -52,6 +52,8 @@ type gen struct {
 	v4, v6   bool
 	devs     []*dev
 	nat      bool // some rule may translate
+	log      bool // log lines are compared
+	timed    bool // rules and sysctls may count in seconds, and steps sleep
 	listens  []listener
 	out      []seen // what left, latest last
 	flows    []flow // what was begun
@@ -118,11 +120,21 @@ func fam(v6 bool) int {
 
 // steps plays a random number of steps.
 func (g *gen) steps(x *session) error {
+	list := []weighted[func(*session) error]{
+		{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {8, g.strange}, {1, g.flush},
+		{2, g.reload}, {3, g.host}, {2, g.sysctl}, {4, g.conversation}, {4, g.crowd}, {6, g.oddError}, {3, g.repeat}, {4, g.headers},
+	}
+	if g.timed {
+		list = append(list, weighted[func(*session) error]{14, g.sleep}, weighted[func(*session) error]{12, g.repeat})
+	}
 	for n := 4 + g.r.IntN(14); n > 0; n-- {
-		step := choose(g, []weighted[func(*session) error]{
-			{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {8, g.strange}, {1, g.sleep}, {1, g.flush},
-			{2, g.reload}, {2, g.host}, {1, g.sysctl},
-		})
+		step := choose(g, list)
+		if g.timed && x.has("-m connlimit") {
+			// Connections that are gone are not collected twice within a jiffy.
+			if _, err := x.do(scenario.Step{Op: "sleep", MS: 20}); err != nil {
+				return err
+			}
+		}
 		if err := step(x); err != nil {
 			return err
 		}
@@ -162,10 +174,7 @@ func (g *gen) inject(x *session, d string, pkts ...string) error {
 }
 
 func (g *gen) sleep(x *session) error {
-	if g.chance(60) {
-		return g.reply(x) // real time is dear
-	}
-	_, err := x.do(scenario.Step{Op: "sleep", MS: int64(pick(g, 1100, 2100))})
+	_, err := x.do(scenario.Step{Op: "sleep", MS: int64(pick(g, 700, 1300, 2300))})
 	return err
 }
 
@@ -178,7 +187,7 @@ func (g *gen) flush(x *session) error {
 }
 
 func (g *gen) reload(x *session) error {
-	st := scenario.Step{Op: "rules"}
+	st := scenario.Step{Op: "rules", NoFlush: g.chance(30)}
 	if g.v4 && (!g.v6 || g.chance(50)) {
 		st.V4 = g.rules(false)
 	} else {
@@ -189,10 +198,23 @@ func (g *gen) reload(x *session) error {
 }
 
 func (g *gen) host(x *session) error {
-	d := pick(g, g.devs...)
-	cmd := pick(g, "ip route add unreachable 198.51.100.64/26", "ip route replace prohibit 203.0.113.0/24",
-		"ip route replace 203.0.113.0/24 dev "+d.name, "ip addr add 10.99.0.1/24 dev "+d.name,
-		"ip -6 route replace unreachable 2001:db8:9::/64", "ip -6 route replace 2001:db8:8::/64 dev "+d.name)
+	d, e := pick(g, g.devs...), pick(g, g.devs...)
+	f := fam(g.family())
+	six := [2]string{"", "-6 "}[f]
+	len := [2]string{"/24", "/64"}[f]
+	net := [2][]string{{"198.51.100.64/26", "203.0.113.0/24", "192.168.1.10", "10.0.0.0/24", "198.51.100.0/24"}, {"2001:db8:9::/64", "2001:db8:8::/64", "fd00:1::10", "fd00:f::/64", "2001:db8::/32"}}[f]
+	cmd := pick(g, "ip "+six+"route add unreachable "+pick(g, net...), "ip "+six+"route replace "+pick(g, "prohibit", "blackhole", "throw", "unreachable")+" "+pick(g, net...),
+		"ip "+six+"route replace "+pick(g, net...)+" dev "+d.name, "ip "+six+"route replace "+pick(g, net...)+" via "+d.router[f]+" dev "+d.name+pick(g, "", " mtu 1300"),
+		"ip addr add 10.99.0.1/24 dev "+d.name, "ip addr del "+d.own[f]+len+" dev "+d.name, "ip addr add "+d.own[f]+len+" dev "+d.name+[2]string{"", " nodad"}[f],
+		"ip "+six+"route del default", "ip "+six+"route add default via "+d.router[f]+" dev "+d.name+" metric 7",
+		"ip link set "+d.name+" down", "ip link set "+d.name+" up", "ip link set "+d.name+" mtu "+pick(g, "1280", "1400", "1500"),
+		"ip "+six+"rule add fwmark "+pick(g, "1", "2/0xff")+" table 100", "ip "+six+"route replace default via "+d.router[f]+" dev "+d.name+" table 100",
+		"ip "+six+"rule add from "+d.hosts[f][0]+" "+pick(g, "unreachable", "prohibit", "blackhole", "lookup 100"), "ip "+six+"rule add iif "+d.name+" table 100",
+		"ip "+six+"rule add to "+e.hosts[f][0]+" table 100", "ip "+six+"route flush table 100", "ip "+six+"rule add tos 0x10 prohibit",
+		"ip "+six+"rule add oif "+d.name+" table 100", "ip "+six+"rule add not from "+d.hosts[f][0]+" table 100")
+	if g.avoids(cmd) {
+		return nil
+	}
 	_, err := x.do(scenario.Step{Op: "host", Cmd: cmd})
 	if _, refused := err.(*scenario.Refused); refused {
 		return nil // a route that is there already: nothing has changed

@@ -168,7 +168,7 @@ func (g *gen) latest() *seen {
 // reply answers a packet that left, as its receiver would.
 func (g *gen) reply(x *session) error {
 	s := g.latest()
-	if s == nil || s.err || s.frag {
+	if s == nil || s.err || s.frag || s.sport == "" {
 		return g.begin(x)
 	}
 	head := g.ipLayer(s.v6, s.dst, s.src)

@@ -46,6 +46,16 @@ func (g *gen) router(s *scenario.Scenario) {
 	for g.chance(30) {
 		s.Sysctls = append(s.Sysctls, g.randomSysctl())
 	}
+	g.log = g.chance(7)
+	s.Log = g.log
+	if g.log && g.chance(50) {
+		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_log_invalid", Value: fmt.Sprint(pick(g, 255, 6, 17, 1, 58))})
+	}
+	g.timed = !g.log && g.chance(6)
+	if g.timed {
+		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.ipv4.ipfrag_time", Value: "1"},
+			scenario.Sysctl{Name: "net.netfilter.nf_conntrack_frag6_timeout", Value: "1"}, scenario.Sysctl{Name: "net.ipv6.ip6frag_time", Value: "1"})
+	}
 	if g.v4 {
 		s.Rules.V4 = g.rules(false)
 	}
@@ -64,9 +74,9 @@ func (g *gen) randomSysctl() scenario.Sysctl {
 	return pick(g,
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_loose", Value: "0"},
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_be_liberal", Value: "1"},
-		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_udp_timeout", Value: fmt.Sprint(pick(g, 1, 20, 300))},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_udp_timeout", Value: fmt.Sprint(pick(g, 20, 300))},
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_udp_timeout_stream", Value: "77"},
-		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_icmp_timeout", Value: fmt.Sprint(pick(g, 1, 9))},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_icmp_timeout", Value: fmt.Sprint(pick(g, 5, 9))},
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_generic_timeout", Value: "55"},
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_timeout_syn_sent", Value: "33"},
 		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_acct", Value: "1"},
@@ -79,5 +89,33 @@ func (g *gen) randomSysctl() scenario.Sysctl {
 		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".accept_source_route", Value: "1"},
 		scenario.Sysctl{Name: "net.ipv6.conf.all.hop_limit", Value: "88"},
 		scenario.Sysctl{Name: "net.ipv4.icmp_echo_ignore_all", Value: "1"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", Value: "1"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_max_retrans", Value: fmt.Sprint(pick(g, 0, 1))},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_timeout_" + pick(g, "established", "fin_wait", "close", "time_wait", "unacknowledged", "max_retrans", "syn_recv"), Value: "44"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_icmpv6_timeout", Value: "8"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_gre_timeout" + pick(g, "", "_stream"), Value: "66"},
+		scenario.Sysctl{Name: "net.netfilter.nf_conntrack_sctp_timeout_" + pick(g, "closed", "cookie_wait", "established", "heartbeat_sent"), Value: "88"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".accept_local", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".route_localnet", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".send_redirects", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".bc_forwarding", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".src_valid_mark", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf." + d + ".shared_media", Value: "0"},
+		scenario.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Value: fmt.Sprint(pick(g, 1, 2))},
+		scenario.Sysctl{Name: "net.ipv4.conf.all.bc_forwarding", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.conf.all.accept_local", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv4.ip_forward", Value: fmt.Sprint(pick(g, 0, 1))},
+		scenario.Sysctl{Name: "net.ipv6.conf.all.forwarding", Value: fmt.Sprint(pick(g, 0, 1))},
+		scenario.Sysctl{Name: "net.ipv6.conf." + d + ".disable_ipv6", Value: fmt.Sprint(pick(g, 0, 1))},
+		scenario.Sysctl{Name: "net.ipv6.conf." + d + ".hop_limit", Value: "77"},
+		scenario.Sysctl{Name: "net.ipv6.conf." + d + ".accept_source_route", Value: fmt.Sprint(pick(g, 1, -1))},
+		scenario.Sysctl{Name: "net.ipv4.icmp_echo_ignore_broadcasts", Value: "0"},
+		scenario.Sysctl{Name: "net.ipv6.icmp.echo_ignore_" + pick(g, "all", "multicast", "anycast"), Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.icmp.error_anycast_as_unicast", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.anycast_src_echo_reply", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.flowlabel_reflect", Value: fmt.Sprint(pick(g, 1, 2, 4, 7))},
+		scenario.Sysctl{Name: "net.ipv4.fwmark_reflect", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.fwmark_reflect", Value: "1"},
+		scenario.Sysctl{Name: "net.ipv6.max_" + pick(g, "dst", "hbh") + "_opts_number", Value: "1"},
 	)
 }

@@ -1,6 +1,9 @@
 package difftest
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // match draws a match that needs no protocol, or fits the one that is there.
 func (g *gen) match(c *chain, proto string) string {
@@ -49,9 +52,10 @@ func (g *gen) match(c *chain, proto string) string {
 		list = append(list, weighted[string]{2, "-m rpfilter" + pick(g, "", " --loose", " --invert")})
 	}
 	if proto == "tcp" {
-		list = append(list, weighted[string]{2, "-m ecn " + g.not(pick(g, "--ecn-tcp-cwr", "--ecn-tcp-ece"))})
+		list = append(list, weighted[string]{2, "-m ecn " + g.not(pick(g, "--ecn-tcp-cwr", "--ecn-tcp-ece"))},
+			weighted[string]{2, "-m tcpmss " + g.not("--mss "+pick(g, "536", "1000:1500", "1461:"))})
 	}
-	return choose(g, list)
+	return choose(g, append(list, g.rarerMatches(c)...))
 }
 
 // target draws what a rule of this table and chain may end with.
@@ -62,9 +66,13 @@ func (g *gen) target(c *chain, proto string) string {
 	if g.chance(8) {
 		return pick(g, "", "-j RETURN")
 	}
+	if g.log && g.chance(35) {
+		return g.logTarget(c)
+	}
 	switch c.table {
 	case "raw":
 		return choose(g, []weighted[string]{{40, "-j CT --notrack"}, {10, "-j NOTRACK"}, {20, "-j CT --zone " + fmt.Sprint(1+g.r.IntN(3))}, {5, "-j CT --zone-orig 7"},
+			{5, "-j CT --zone-reply 4"}, {5, "-j CT --zone mark"}, {5, "-j CT --ctevents new,destroy"}, {4, g.tee(c)}, {3, "-j NFLOG --nflog-group 3"}, {4, "-j TRACE"},
 			{10, "-j DROP"}, {15, "-j ACCEPT"}})
 	case "mangle":
 		return g.mangle(c, proto)
@@ -104,13 +112,22 @@ func (g *gen) mangle(c *chain, proto string) string {
 	if proto == "tcp" && !c.v6 {
 		list = append(list, weighted[string]{4, "-j ECN --ecn-tcp-remove"})
 	}
+	if proto == "tcp" {
+		list = append(list, weighted[string]{6, "-j TCPOPTSTRIP --strip-options " + pick(g, "mss", "sack-permitted,timestamp", "wscale", "2,3,4,8", "5,99")})
+	}
+	list = append(list, weighted[string]{6, g.tee(c)}, weighted[string]{2, "-j NFLOG --nflog-prefix p"}, weighted[string]{2, "-j CHECKSUM --checksum-fill"},
+		weighted[string]{5, "-j CONNMARK " + pick(g, "--restore-mark --nfmask 0xff --ctmask 0x0f", "--and-mark 0x1", "--or-mark 0x8", "--xor-mark 0x3", "--set-mark 0x7/0xf")},
+		weighted[string]{3, "-j TOS " + pick(g, "--and-tos 0x0f", "--or-tos 0x10", "--xor-tos 0x12", "--set-tos Minimize-Delay")})
+	if c.v6 && !slices.Contains([]string{"one", "two"}, c.name) {
+		list = append(list, g.prefixes(c)...)
+	}
 	return choose(g, list)
 }
 
 // sourcePorts are what sources are translated to. Ranges hold no port that occurs otherwise: the value that a router
 // picked is told from others by its number alone. They are wide enough that chance seldom picks the same port for the
 // reference again and again.
-var sourcePorts = []string{"5000", "100", "6000", "6100-6115", "61000-61031", "610-640"}
+var sourcePorts = []string{"5000", "100", "6000", "6100-6115", "61000-61031", "610-640", "6200-6201"}
 
 // translate draws a target of the nat table.
 func (g *gen) translate(c *chain, proto string) string {
@@ -134,15 +151,21 @@ func (g *gen) translate(c *chain, proto string) string {
 		return " --to-ports " + p
 	}
 	flags := pick(g, "", "", "", "", " --persistent", " --random", " --random-fully")
+	if g.chance(5) {
+		flags = " --random --persistent"
+	}
 	netmap := map[bool][]string{false: {"172.16.0.0/24", "10.0.0.0/24", "203.0.113.0/24"}, true: {"fd00:d::/64", "2001:db8:8::/64"}}[c.v6]
 	switch c.name {
 	case "PREROUTING", "OUTPUT":
-		return choose(g, []weighted[string]{{60, "-j DNAT --to-destination " + with(pick(g, "8080", "53", "5000"))}, {15, "-j REDIRECT" + toPorts(pick(g, "80", "53"))},
+		return choose(g, []weighted[string]{{6, "-j DNAT --to-destination " + d.hosts[fam(c.v6)][0] + "-" + d.hosts[fam(c.v6)][1] + pick(g, "", " --persistent")},
+			{3, "-j REDIRECT" + map[bool]string{true: " --to-ports 80 --random"}[hasPorts]},
+			{60, "-j DNAT --to-destination " + with(pick(g, "8080", "53", "5000"))}, {15, "-j REDIRECT" + toPorts(pick(g, "80", "53"))},
 			{8, "-j NETMAP --to " + pick(g, netmap...)}, {10, "-j ACCEPT"}})
 	case "POSTROUTING", "INPUT":
 		own := g.devs[1].own[fam(c.v6)]
 		addr = pick(g, own, own, map[bool]string{false: "10.0.0.3", true: "fd00:f::3"}[c.v6], map[bool]string{false: "10.0.0.50", true: "fd00:f::50"}[c.v6], addr)
-		list := []weighted[string]{{55, "-j SNAT --to-source " + with(pick(g, sourcePorts...)) + flags}, {8, "-j ACCEPT"}}
+		list := []weighted[string]{{55, "-j SNAT --to-source " + with(pick(g, sourcePorts...)) + flags}, {8, "-j ACCEPT"},
+			{7, "-j SNAT --to-source " + map[bool]string{false: "10.0.0.50-10.0.0.53", true: "fd00:f::50-fd00:f::53"}[c.v6] + pick(g, "", " --persistent")}}
 		if c.name == "POSTROUTING" {
 			list = append(list, weighted[string]{30, "-j MASQUERADE" + toPorts(pick(g, "6100-6115", "1024-65535"))}, weighted[string]{6, "-j NETMAP --to " + pick(g, netmap...)})
 		}

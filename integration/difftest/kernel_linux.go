@@ -19,7 +19,8 @@ import (
 )
 
 // Kernel is the reference: a scenario.Player whose answers come from the Linux kernel of this machine. Every scenario
-// gets a network namespace of its own, on a thread that dies with it; nothing leaves the namespace. Sleeps are real.
+// gets a network namespace of its own, on a thread that dies with it; nothing leaves the namespace, but for log lines,
+// which the whole machine shares. Sleeps are real.
 // The next namespace is made while the last scenario is still being looked at.
 type Kernel struct {
 	next chan *room
@@ -98,10 +99,11 @@ type room struct {
 	events   *events
 	families map[string]bool // whose rules were loaded
 	warn     []string
+	log      kernelLog
 }
 
 func newRoom() *room {
-	r := &room{todo: make(chan func()), families: map[string]bool{}}
+	r := &room{todo: make(chan func()), families: map[string]bool{}, log: kernelLog{knob: openKnob(), kmsg: -1}}
 	ready := make(chan struct{})
 	go func() {
 		// Never unlocked: the thread ends with the goroutine, and the namespace with it.
@@ -147,6 +149,7 @@ func (r *room) close() {
 		if r.events != nil {
 			unix.Close(r.events.fd)
 		}
+		r.log.close()
 		close(done)
 	}
 	<-done
@@ -160,6 +163,14 @@ func (r *room) act(q *scenario.Request) (*scenario.Answer, error) {
 		return &scenario.Answer{}, r.build(q)
 	case "counters":
 		return r.counters(), nil
+	}
+	if q.Op != "sleep" || r.log.kmsg >= 0 { // who sleeps writes nothing that others would take for theirs
+		if err := r.log.lock(); err != nil {
+			return nil, err
+		}
+		defer r.log.unlock()
+	}
+	switch q.Op {
 	case "inject":
 		err = r.inject(q)
 	case "sleep":
@@ -189,12 +200,15 @@ func (r *room) act(q *scenario.Request) (*scenario.Answer, error) {
 	if r.events != nil {
 		a.Events = r.events.drain()
 	}
+	a.Log = r.log.drain()
 	return a, nil
 }
 
 func (r *room) build(q *scenario.Request) error {
 	if q.Log {
-		return errors.New("log lines: the kernel's log is one for the whole machine, this reference does not read it")
+		if err := r.log.want(); err != nil {
+			return err
+		}
 	}
 	var ip strings.Builder
 	fmt.Fprintln(&ip, "link set lo up")

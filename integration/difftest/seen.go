@@ -33,7 +33,7 @@ func look(dev string, b []byte) (s seen, ok bool) {
 	}
 	s = seen{v6: p.V6, dev: dev, src: p.Src().String(), dst: p.Dst().String(), proto: p.Proto,
 		frag: p.FragOff != 0 || p.MF || p.FragHdr != 0}
-	if p.FragOff != 0 {
+	if p.FragOff != 0 || p.V6 != strings.Contains(s.src, ":") || p.V6 != strings.Contains(s.dst, ":") {
 		return s, false
 	}
 	get := func(name string) uint64 { v, _ := packet.Get(b, name); return v }

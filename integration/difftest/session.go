@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/moat-router/moat/integration/scenario"
 	"github.com/moat-router/moat/stack/packet"
@@ -23,6 +24,11 @@ func start(p scenario.Player, s *scenario.Scenario) (*session, error) {
 	_, err := p.Ask(&scenario.Request{Op: "scenario", Name: s.Name, Interfaces: s.Interfaces, Routes: s.Routes, Sysctls: s.Sysctls,
 		Rules: &s.Rules, Setup: s.Setup, Events: s.Events, Log: s.Log})
 	return &session{p, s, &scenario.Run{Vars: map[string]uint64{}}}, err
+}
+
+// has tells whether this text stands in the rules that the scenario begins with.
+func (x *session) has(text string) bool {
+	return strings.Contains(x.s.Rules.V4, text) || strings.Contains(x.s.Rules.V6, text)
 }
 
 // do plays one step and appends it.

@@ -97,7 +97,7 @@ func Compare(s *Scenario, run *Run, skip Kinds) []Diff {
 			add(i, KindEvents, diffLists(eventTexts(want.Events), eventTexts(got.Events)))
 		}
 		if want.Log != nil {
-			add(i, KindLog, diffLists(logTexts(want.Log), logTexts(got.Log)))
+			add(i, KindLog, diffLists(s.logTexts(want.Log), s.logTexts(got.Log)))
 		}
 	}
 	if s.Recorded != nil {
@@ -272,16 +272,33 @@ func canonicalTuple(t *EventTuple) *EventTuple {
 // ownID are numbers that nobody can predict in a log line about a packet that the router made itself.
 var ownID = regexp.MustCompile(` (ID|UID|GID)=\d+( PROTO)`)
 
-func logTexts(l []LogLine) []string {
+// logTexts are the lines as they are compared. Only lines about packets with one of the router's addresses as source
+// lose their numbers: others keep the identification that their sender gave them.
+func (s *Scenario) logTexts(l []LogLine) []string {
 	out := make([]string, len(l))
 	for i, x := range l {
 		msg := x.Msg
-		if strings.Contains(msg, "SRC=10.0.0.2") {
+		if s.isOwn(source.FindString(msg)) {
 			msg = ownID.ReplaceAllString(msg, " $1=*$2")
 		}
 		out[i] = fmt.Sprintf("<%d>%s", x.Level, msg)
 	}
 	return out
+}
+
+var source = regexp.MustCompile(`SRC=[0-9a-f.:]+`)
+
+// isOwn tells whether "SRC=address" names an address that the router has had from the beginning.
+func (s *Scenario) isOwn(src string) bool {
+	for _, f := range s.Interfaces {
+		for _, a := range f.Addrs {
+			own, _, _ := strings.Cut(a.Local, "/")
+			if src == "SRC="+own {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // diffCounters compares numbers only: how a rule is spelled is for the reader.
