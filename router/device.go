@@ -43,11 +43,12 @@ func (t *traffic) add(n int) {
 
 func (d *device) isUp() bool { return d.up.Load() }
 
-// pathMTU is the MTU on p's way out here: that of the route, if it has one, within that of the interface.
+// pathMTU is the MTU on p's way out here: that of the route, if it has one (also if it is larger, as in Linux), else that
+// of the interface.
 func (d *device) pathMTU(p *passage) int {
-	mtu := int(d.mtu.Load())
-	if p.dest.MTU != 0 && p.dest.MTU < mtu {
-		mtu = p.dest.MTU
+	mtu := p.dest.MTU
+	if mtu == 0 {
+		mtu = int(d.mtu.Load())
 	}
 	if p.V6 && mtu < 1280 {
 		mtu = 1280 // RFC 8200 5: no link has less
@@ -70,7 +71,7 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 		return w.put(out, w.one[:])
 	}
 	why := packet.ReasonNone
-	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil}
+	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil && (!p.Duplicate || p.ownCut), IgnoreDF: p.ownCut}
 	err := w.cut.Cut(p.Packet.Packet, way, func(b *packet.Packet) error {
 		w.one[0] = b
 		if r := w.put(out, w.one[:]); r != packet.ReasonNone {

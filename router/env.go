@@ -57,11 +57,10 @@ func (w *worker) PathMTU(p *policy.Packet, reverse bool) int {
 	if dev == nil {
 		return 0
 	}
-	mtu := int(dev.mtu.Load())
-	if d.MTU != 0 && d.MTU < mtu {
-		mtu = d.MTU
+	if d.MTU != 0 {
+		return d.MTU
 	}
-	return mtu
+	return int(dev.mtu.Load())
 }
 
 // Tee implements policy.Env: a copy starts a life of its own at OUTPUT, untracked, and is never copied again
@@ -90,6 +89,8 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 		return
 	}
 	q.Mark, q.Trace, q.Duplicate = p.Mark, p.Trace, true
+	q.FragMax = p.FragMax // it is cut again, though not where it was
+	q.ownCut = p.FragMax != 0 && !p.V6 || p.In == nil
 	q.CT.Info = conntrack.Untracked
 	if !p.V6 {
 		q.SetDF(true) // no one cuts the copy, or errors about it would come back

@@ -61,7 +61,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	key := fib.Key{V6: p.V6, Dst: p.Src(), Src: src, Mark: w.s.replyMark(p)}
 	if !p.V6 {
 		key.TOS = p.TOS() & 0x1e
-	} else if from := p.Src(); p.in != nil && from[0] == 0xfe && from[1]&0xc0 == 0x80 {
+	} else if p.in != nil && linkLocal(key.Dst) {
 		key.OIF = p.in.Index // a link-local address means something on its link only
 	}
 	dest := w.s.fib.Lookup(key)
@@ -163,7 +163,7 @@ func (p *passage) quotesNothing4() bool {
 		return true
 	}
 	switch h[0] {
-	case 0, 8, 9, 10, 13, 14, 15, 16, 17, 18:
+	case 0, 8, 13, 14, 15, 16, 17, 18: // router discovery (9, 10) counts as an error in Linux
 		return false
 	}
 	return true

@@ -7,7 +7,9 @@ import (
 )
 
 // gather is step 3: a fragment is held until its datagram is whole; then the whole goes on in the place of the last
-// fragment, and remembers how it was cut.
+// fragment, and remembers how it was cut. Where Linux' conntrack gathers IPv6 with destination options or a routing
+// header in front of the fragment header, its local delivery later takes the transport header for one of these and
+// drops what it makes of it: then lost is set.
 func (w *worker) gather(p *passage, user uint32) packet.Reason {
 	index := 0
 	if p.in != nil {
@@ -16,6 +18,15 @@ func (w *worker) gather(p *passage, user uint32) packet.Reason {
 	whole, why := w.r.frags.Add(w.now, p.Packet.Packet, index, user)
 	if why != packet.ReasonNone || whole == nil {
 		return why // none: Linux lets this one pass as it is
+	}
+	if p.V6 && user != defrag.UserLocal {
+		for it := p.ExtHeaders(); ; {
+			next, _, _, ok := it.Next()
+			if !ok || next == packet.ProtoFragment {
+				break
+			}
+			p.lost = p.lost || next != packet.ProtoHopByHop
+		}
 	}
 	p.Packet.Packet = whole
 	p.held = whole

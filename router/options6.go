@@ -41,7 +41,11 @@ func (w *worker) parameterProblem(p *passage, e packet.ParamProblem) {
 // destinationHeaders6 processes the extension headers of a packet for the router itself, in their order
 // (ip6_protocol_deliver_rcu): fragments are gathered here, behind INPUT.
 func (w *worker) destinationHeaders6(p *passage) packet.Reason {
+	if p.lost {
+		return packet.ReasonIPv6ExtHeader
+	}
 	named := 6 // where the number of the next header stands
+	gathered := p.V6 && p.FragMax != 0
 	for it := p.ExtHeaders(); ; {
 		next, off, n, ok := it.Next()
 		if !ok {
@@ -70,6 +74,11 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 				return why
 			}
 		case 44:
+			if gathered { // a fragment of a fragment
+				w.parameterProblem(p, packet.ParamProblem{Send: true, Ptr: uint32(off)})
+				return packet.ReasonFragMalformed
+			}
+			gathered = true
 			if !p.IsFragment() {
 				continue
 			}
@@ -89,8 +98,13 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 }
 
 // routing6 refuses to be a waypoint: with segments left, type 0 (RFC 5095) and every type we do not know is an error
-// that points to the type (RFC 8200 4.4); without, the header is of no concern.
+// that points to the type (RFC 8200 4.4); without, the header is of no concern. The source routes of RPL (RFC 6554) and
+// of segment routing (RFC 8754) die without a word, with or without segments left, as long as they are not switched on.
 func (w *worker) routing6(p *passage, off int) packet.Reason {
+	const rpl, segments = 3, 4
+	if t := p.Data[off+2]; t == rpl || t == segments {
+		return packet.ReasonSourceRoute
+	}
 	if p.Data[off+3] == 0 {
 		return packet.ReasonNone
 	}
@@ -108,12 +122,15 @@ func (w *worker) scope6(p *passage) packet.Reason {
 	switch {
 	case src == packet.Addr{}, src[0] == 0xff, src == packet.Addr{15: 1}:
 		return packet.ReasonMartianSource
-	case src[0] == 0xfe && src[1]&0xc0 == 0x80:
+	case linkLocal(src):
 		w.icmpError(p, errNotNeighbor, 0)
 		return packet.ReasonLinkScope
 	}
 	return packet.ReasonNone
 }
+
+// linkLocal tells whether an IPv6 address has link scope (RFC 4291 2.5.6).
+func linkLocal(a packet.Addr) bool { return a[0] == 0xfe && a[1]&0xc0 == 0x80 }
 
 // multicastForUs tells whether a multicast group is one that every router has joined: all nodes, all routers, and the
 // solicited-node groups of its addresses (RFC 4291 2.8); in IPv4 all systems (RFC 1112).

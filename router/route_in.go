@@ -57,7 +57,11 @@ func (w *worker) ask(p *passage, k fib.Key) packet.Reason {
 // would leave by the interface it came by, from a sender who is a neighbour there, earns its sender a redirect.
 func (w *worker) lookupForward(p *passage, k fib.Key) packet.Reason {
 	if !w.s.forwarding(p.in, p.V6) {
-		return packet.ReasonForwardingOff
+		if p.V6 {
+			return packet.ReasonForwardingOff
+		}
+		p.dest = fib.Result{Type: fib.Unreachable} // its options are read first; then noRoute keeps silent
+		return packet.ReasonNone
 	}
 	if p.out = w.r.dev(p.dest.Dev); p.out == nil {
 		return packet.ReasonNoRoute

@@ -349,6 +349,12 @@ func (r *Router) ip(cmd string) error {
 		return err
 	}
 	r.publish(func(s *state) { s.fib = next })
+	r.announce(changes)
+	return nil
+}
+
+// announce tells those who must hear of changes to links and addresses.
+func (r *Router) announce(changes []fib.Change) {
 	now := r.Time()
 	for _, c := range changes {
 		d := r.dev(c.Dev)
@@ -365,7 +371,6 @@ func (r *Router) ip(cmd string) error {
 			r.bindings.Drop(func(b *nat.Binding) bool { return b.Outside().Addr == c.Addr })
 		}
 	}
-	return nil
 }
 
 // applySysctls publishes sysctls to all who read them. r.mu is held.
@@ -373,7 +378,14 @@ func (r *Router) applySysctls(v *sysctl.Values) error {
 	r.ct.SetParams(v.Conntrack())
 	r.frags.SetOptions(r.fragOptions(v))
 	r.routes.SetOptions(v.FIB())
+	for _, d := range r.devs {
+		if d != nil {
+			r.routes.SetIPv6(d.Index, v.Dev(d.Index).DisableIPv6 == 0)
+		}
+	}
+	changes := r.routes.Changes()
 	next := r.routes.Build()
 	r.publish(func(s *state) { s.sys, s.fib = v, next })
+	r.announce(changes)
 	return r.syncHost(next)
 }

@@ -34,6 +34,9 @@ func (w *worker) arrive(p *passage) packet.Reason {
 		p.CsumGood = true
 	}
 	if p.V6 {
+		if w.s.sys.Dev(p.in.Index).DisableIPv6 != 0 {
+			return packet.ReasonIPv6Disabled
+		}
 		if why := w.arrive6(p); why != packet.ReasonNone {
 			return why
 		}

@@ -48,8 +48,10 @@ type passage struct {
 	looped   bool           // it comes from ourselves: it was routed on its way out
 	echo     bool           // the copy of a broadcast of ours that comes back to us
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
+	lost     bool           // see gather
 	held     *packet.Packet // the datagram that reassembly lent us
 	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
+	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says
 }
 
 // stats are one worker's counters; readers add them up.

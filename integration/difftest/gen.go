@@ -223,6 +223,10 @@ func (g *gen) host(x *session) error {
 }
 
 func (g *gen) sysctl(x *session) error {
-	_, err := x.do(scenario.Step{Op: "sysctl", Set: scenario.Sysctls{g.randomSysctl()}})
+	set := g.randomSysctl()
+	if g.avoids(set.Name) {
+		return nil
+	}
+	_, err := x.do(scenario.Step{Op: "sysctl", Set: scenario.Sysctls{set}})
 	return err
 }

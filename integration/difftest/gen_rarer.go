@@ -34,7 +34,7 @@ func (g *gen) rarerMatches(c *chain) []weighted[string] {
 	if c.v6 {
 		list = append(list, weighted[string]{2, "-m rt --rt-type 0" + pick(g, "", " --rt-segsleft 0:1", " ! --rt-len 8")},
 			weighted[string]{2, "-m hbh --hbh-opts " + pick(g, "1:4", "5:2", "194")}, weighted[string]{1, "-m dst ! --dst-len 16"},
-			weighted[string]{2, "-m ipv6header --header " + pick(g, "hop,udp", "frag", "route", "prot", "dst --soft")})
+			weighted[string]{2, "-m ipv6header --header " + pick(g, "hop,dst", "frag", "route", "prot", "dst --soft")})
 	} else {
 		list = append(list, weighted[string]{2, "-m ecn " + g.not("--ecn-ip-ect "+fmt.Sprint(n%4))})
 	}

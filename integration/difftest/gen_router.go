@@ -44,7 +44,9 @@ func (g *gen) router(s *scenario.Scenario) {
 		}
 	}
 	for g.chance(30) {
-		s.Sysctls = append(s.Sysctls, g.randomSysctl())
+		if x := g.randomSysctl(); !g.avoids(x.Name) {
+			s.Sysctls = append(s.Sysctls, x)
+		}
 	}
 	g.log = g.chance(7)
 	s.Log = g.log

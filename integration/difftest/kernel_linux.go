@@ -25,7 +25,14 @@ import (
 type Kernel struct {
 	next chan *room
 	room *room
+
+	began time.Time
+	slept time.Duration
+	lost  time.Duration
 }
+
+// Lost is how long the last scenario took beside its sleeps, from its first step on.
+func (k *Kernel) Lost() time.Duration { return k.lost }
 
 // NewKernel needs root and iproute2, iptables-legacy and conntrack in PATH; the error says what is missing.
 func NewKernel() (*Kernel, error) {
@@ -65,7 +72,17 @@ func (k *Kernel) Ask(r *scenario.Request) (*scenario.Answer, error) {
 	case k.room == nil:
 		return nil, &scenario.Refused{Op: r.Op, Text: "no scenario"}
 	}
+	if r.Op == "scenario" {
+		k.slept = 0
+	}
 	a, err := k.room.ask(r)
+	switch r.Op {
+	case "scenario":
+		k.began = time.Now()
+	case "sleep":
+		k.slept += time.Duration(r.MS) * time.Millisecond
+	}
+	k.lost = time.Since(k.began) - k.slept
 	if err != nil {
 		if r.Op == "scenario" {
 			k.leave()

@@ -7,14 +7,14 @@ import (
 
 // TranslateICMP translates a RELATED ICMP error by the binding of the connection that it is about: the quoted packet
 // and the error's own addresses (nf_nat_icmp_reply_translation, nf_nat_icmpv6_reply_translation; RFC 5508 REQ-4, 5).
-// m is the manip of the hook. It is false where the error must be dropped: its checksum is wrong, it is a redirect
+// m is the manip of the hook. It is false where the error must be dropped: it is a redirect
 // about a translated connection, or the quote is cut before what has to be changed.
 //
 // For a client 192.168.1.10:5000 behind SNAT to 10.0.0.2 an error from 198.51.100.9 quotes 10.0.0.2:5000. At PREROUTING
 // the destination manip of the reply direction makes the quote's source and the error's destination 192.168.1.10.
 func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Manip) bool {
 	q, ok := p.Quote()
-	if !ok && p.L4Len() < 8+20 || !p.TransportSumOK() {
+	if !ok && p.L4Len() < 8+20 {
 		return false
 	}
 	if typ := p.L4Bytes()[0]; !p.V6 && typ == 5 || p.V6 && typ == 137 {

@@ -218,7 +218,11 @@ func (r *Range) pickAddr(k *conntrack.Tuple, m Manip, zone uint16) {
 		if out[i] != maxA[i] {
 			full = true
 		}
-		if !persistent {
+		switch {
+		case persistent:
+		case m == ManipDst:
+			j ^= out[i] // the destination that it looks at is the new one
+		default:
 			j ^= dst[i]
 		}
 	}

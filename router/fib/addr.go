@@ -15,6 +15,9 @@ func (s *state) addAddr(d *dev, a Address, note func(Change)) error {
 	list := d.Addrs[fam(v6)]
 	at := len(list)
 	if v6 {
+		if d.noIPv6 {
+			return fmt.Errorf("IPv6 is disabled on %s (disable_ipv6)", d.Name)
+		}
 		for _, o := range list {
 			if o.Local == a.Local {
 				return fmt.Errorf("%s has the address %s already", d.Name, a.Local)
@@ -261,7 +264,7 @@ func (s *state) owns(a packet.Addr) bool {
 
 // linkRoutes are those an interface has without any address: IPv6 multicast.
 func (s *state) linkRoutes(d *dev) {
-	if d.Index != Loopback && d.Up {
+	if d.Index != Loopback && d.Up && !d.noIPv6 {
 		s.kernelRoute(&route{typ: Multicast, prefix: multicast6, table: TableLocal, metric: 256, dev: d.Index})
 	}
 }
@@ -290,13 +293,18 @@ func (s *state) setUp(d *dev, up bool, note func(Change)) {
 		return
 	}
 	note(Change{Kind: LinkDown, Dev: d.Index})
+	s.removeIf(0, func(r *route) bool { return r.dev == d.Index && r.nhScope != ScopeNowhere })
+	s.dropIPv6(d, note)
+}
+
+// dropIPv6 takes an interface's IPv6 addresses and routes away.
+func (s *state) dropIPv6(d *dev, note func(Change)) {
 	if d.Index != Loopback {
 		for _, a := range d.Addrs[1] {
 			note(Change{Kind: AddrDeleted, Dev: d.Index, Addr: a.Local, V6: true})
 		}
 		d.Addrs[1] = nil
 	}
-	s.removeIf(0, func(r *route) bool { return r.dev == d.Index && r.nhScope != ScopeNowhere })
 	s.removeIf(1, func(r *route) bool { return r.dev == d.Index && !r.reject() })
 }
 

@@ -49,7 +49,7 @@ type Builder struct {
 // ::1/128, and the rules for the tables local, main and (IPv4) default. Forward6 is on.
 func NewBuilder() *Builder {
 	b := &Builder{s: newState()}
-	b.s.devs = append(b.s.devs, &dev{Dev{Name: "lo", Index: Loopback, MTU: 65536, Up: true}})
+	b.s.devs = append(b.s.devs, &dev{Dev: Dev{Name: "lo", Index: Loopback, MTU: 65536, Up: true}})
 	lo := b.s.devs[0]
 	for _, a := range []Address{
 		{Local: packet.Addr{10: 0xff, 11: 0xff, 12: 127, 15: 1}, Bits: 8, Scope: ScopeHost},
@@ -83,7 +83,7 @@ func (b *Builder) AddLink(name string, mtu int) (int, error) {
 	if mtu < minMTU || mtu > maxMTU {
 		return 0, fmt.Errorf("mtu %d of %s is not in %d-%d", mtu, name, minMTU, maxMTU)
 	}
-	d := &dev{Dev{Name: name, Index: b.s.devs[len(b.s.devs)-1].Index + 1, MTU: mtu, Up: true}}
+	d := &dev{Dev: Dev{Name: name, Index: b.s.devs[len(b.s.devs)-1].Index + 1, MTU: mtu, Up: true}}
 	b.s.devs = append(b.s.devs, d)
 	b.s.linkRoutes(d)
 	return d.Index, nil
@@ -129,6 +129,22 @@ func (b *Builder) Route(words string) error {
 		return b.run(w)
 	}
 	return b.run([][]string{append([]string{"route", "add"}, w[0]...)})
+}
+
+// SetIPv6 is net.ipv6.conf.DEV.disable_ipv6: off takes the interface's IPv6 addresses and routes away, and there can be
+// none until it is on again. They do not come back (addrconf_ifdown). It tells whether anything has changed.
+func (b *Builder) SetIPv6(index int, on bool) bool {
+	d := b.s.devAt(index)
+	if d == nil || d.noIPv6 == !on || index == Loopback {
+		return false
+	}
+	d.noIPv6 = !on
+	if on {
+		b.s.linkRoutes(d)
+	} else {
+		b.s.dropIPv6(d, func(c Change) { b.changes = append(b.changes, c) })
+	}
+	return true
 }
 
 // Changes drains the list of what commands did to interfaces and addresses, in order.

@@ -28,6 +28,9 @@ func (s *state) checkRoute(w *routeWords) error {
 	if w.devGiven != nil && !w.devGiven.Up && (w.v6() || w.scope < ScopeHost) {
 		return fmt.Errorf("interface %s is down", w.devGiven.Name)
 	}
+	if w.devGiven != nil && w.devGiven.noIPv6 && w.v6() {
+		return fmt.Errorf("IPv6 is disabled on interface %s (disable_ipv6)", w.devGiven.Name)
+	}
 	if w.onlink && w.devGiven == nil {
 		return errors.New("onlink needs \"dev INTERFACE\"")
 	}

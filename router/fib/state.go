@@ -23,7 +23,10 @@ type state struct {
 // table has, for each prefix, its routes in the order in which they are tried.
 type table map[netip.Prefix][]*route
 
-type dev struct{ Dev }
+type dev struct {
+	Dev
+	noIPv6 bool // net.ipv6.conf.*.disable_ipv6
+}
 
 // route is one route; immutable once it stands in a table.
 type route struct {

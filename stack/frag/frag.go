@@ -35,6 +35,8 @@ type Way struct {
 	ID  uint32 // a random identification, for IPv6 fragments
 	// Own is a datagram that the router itself has made: an IPv6 one may be cut, too.
 	Own bool
+	// IgnoreDF lets an IPv4 datagram be cut although it has DF, which its pieces do not have then (skb->ignore_df).
+	IgnoreDF bool
 }
 
 // TooBig is the question of the forwarding path: does p need an ICMP error because it is larger than the MTU and may
@@ -114,7 +116,7 @@ func (c *Cutter) out4(p *packet.Packet, w Way, emit func(*packet.Packet) error) 
 	if p.Len() <= w.MTU && p.FragMax == 0 {
 		return emit(p)
 	}
-	if p.DF() && (p.FragMax == 0 || p.FragMax > w.MTU) {
+	if p.DF() && !w.IgnoreDF && (p.FragMax == 0 || p.FragMax > w.MTU) {
 		return ErrTooBig
 	}
 	limit := w.MTU
@@ -134,7 +136,7 @@ func (c *Cutter) out4(p *packet.Packet, w Way, emit func(*packet.Packet) error) 
 	}
 	// A reassembled datagram has DF only if its longest fragment had it: then its pieces have it, too
 	// (IPSKB_FRAG_PMTUD).
-	df := p.DF()
+	df := p.DF() && !w.IgnoreDF
 	return g.each(func(pay []byte, off int, more bool) error {
 		return emit(c.piece4(p, pay, off, more, df))
 	})

@@ -20,6 +20,7 @@ const (
 	ReasonMartianDest    // destination address that may not be routed
 	ReasonJumbo          // jumbogram, or a length that no buffer of ours holds
 	ReasonOffload        // virtio metadata that are not about this packet
+	ReasonIPv6Disabled   // IPv6 on an interface that has it switched off (disable_ipv6)
 
 	// 3: wait until it is whole
 	ReasonFragMalformed // offset, length or size impossible (RFC 8200 4.5; ping of death)

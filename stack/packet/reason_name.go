@@ -7,7 +7,7 @@ var reasonNames = [NumReasons]string{
 	ReasonEmpty: "empty", ReasonIPVersion: "ip_version", ReasonIPTruncated: "ip_truncated",
 	ReasonIPHeaderLength: "ip_header_length", ReasonIPChecksum: "ip_checksum", ReasonIPv6ExtHeader: "ipv6_ext_header",
 	ReasonIPOptions: "ip_options", ReasonMartianSource: "martian_source", ReasonMartianDest: "martian_dest", ReasonJumbo: "jumbo",
-	ReasonOffload: "offload",
+	ReasonOffload: "offload", ReasonIPv6Disabled: "ipv6-disabled",
 
 	ReasonFragMalformed: "frag_malformed", ReasonFragOverlap: "frag_overlap", ReasonFragTimeout: "frag_timeout",
 	ReasonFragLimit: "frag_limit", ReasonFragDuplicate: "frag_duplicate", ReasonFragQueued: "frag_queued",
