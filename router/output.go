@@ -78,10 +78,7 @@ func (w *worker) rerouteOutput(p *passage) packet.Reason {
 			src = packet.Addr{}
 		}
 	}
-	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: src, Mark: p.Mark}
-	if !p.V6 {
-		k.TOS = p.TOS() & 0x1e
-	}
+	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: src, Mark: p.Mark, TOS: p.TOS() & dscpMask}
 	p.dest = w.s.fib.Lookup(k)
 	return w.leaveBy(p, p.dest)
 }

@@ -5,6 +5,9 @@ import (
 	"github.com/moat-router/moat/stack/packet"
 )
 
+// dscpMask are the bits of TOS and traffic class that routing looks at.
+const dscpMask = 0xfc
+
 // lookup asks the FIB where p goes, after the addresses that no route may decide about (ip_route_input_slow; RFC 1812
 // 5.3.7), and checks that its source may come from there.
 func (w *worker) lookup(p *passage) packet.Reason {
@@ -13,9 +16,7 @@ func (w *worker) lookup(p *passage) packet.Reason {
 	}
 	k := fib.Key{V6: p.V6, Mark: p.Mark, IIF: p.in.Index}
 	p.Ends(&k.Src, &k.Dst)
-	if !p.V6 {
-		k.TOS = p.TOS() & 0x1e
-	}
+	k.TOS = p.TOS() & dscpMask
 	e := w.routes.entry(&k)
 	if e.made == w.s.number && e.holds(&k) {
 		p.dest, p.out, p.redirect = e.dest, e.out, e.redirect

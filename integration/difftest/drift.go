@@ -1,10 +1,6 @@
 package difftest
 
-import (
-	"slices"
-
-	"github.com/moat-router/moat/integration/scenario"
-)
+import "github.com/moat-router/moat/integration/scenario"
 
 // drifting is a Player for whom a little time passes before each operation, as it does for the kernel, whose clock is
 // real. What differs without that time and not with it is a matter of milliseconds.
@@ -33,9 +29,4 @@ func (d drifting) Ask(q *scenario.Request) (*scenario.Answer, error) {
 	a.Events = append(before.Events, a.Events...)
 	a.Log = append(before.Log, a.Log...)
 	return a, nil
-}
-
-// sleeps tells whether time passes in a scenario.
-func sleeps(s *scenario.Scenario) bool {
-	return slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Op == "sleep" })
 }

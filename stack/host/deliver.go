@@ -6,6 +6,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"slices"
 
 	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/packet"
@@ -80,13 +81,24 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	if taken {
 		return
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Data)})
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(longLived(p.Data))})
 	defer pkt.DecRef()
 	proto := header.IPv4ProtocolNumber
 	if len(p.Data) > 0 && p.Data[0]>>4 == 6 {
 		proto = header.IPv6ProtocolNumber
 	}
 	n.disp.DeliverNetworkPacket(proto, pkt)
+}
+
+// longLived gives a datagram at its last hop another one: gVisor asks for that before it finds that the address, which is
+// of another of its links, is its own.
+func longLived(b []byte) []byte {
+	if len(b) < header.IPv6MinimumSize || b[0]>>4 != 6 || b[7] > 1 {
+		return b
+	}
+	b = slices.Clone(b)
+	b[7] = 2
+	return b
 }
 
 // work is the goroutine of a live stack: it empties the ring.
