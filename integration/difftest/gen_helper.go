@@ -59,7 +59,7 @@ func (g *gen) conversations(x *session) error {
 		}
 		k := talks[g.r.IntN(len(talks))]
 		step := choose(g, []weighted[func(*session, *talk) error]{
-			{50, g.say}, {24, g.connect}, {12, g.answer}, {8, g.retransmit}, {4, g.acknowledge}, {2, g.hangUp}, {3, g.complain}, {1, g.wait},
+			{50, g.say}, {24, g.connect}, {12, g.answer}, {8, g.retransmit}, {4, g.acknowledge}, {2, g.hangUp}, {3, g.complain}, {1, g.wait}, {1, g.sameRules},
 		})
 		if err := step(x, k); err != nil {
 			return err
@@ -292,6 +292,12 @@ func (g *gen) answer(x *session, _ *talk) error {
 		return nil
 	}
 	return g.reply(x)
+}
+
+// sameRules loads the rules once more: what counters and masks of events then do is another matter.
+func (g *gen) sameRules(x *session, _ *talk) error {
+	_, err := x.do(scenario.Step{Op: "rules", V4: x.s.Rules.V4, V6: x.s.Rules.V6})
+	return err
 }
 
 func (g *gen) wait(x *session, _ *talk) error {

@@ -36,10 +36,10 @@ func (g *gen) helperRouter(s *scenario.Scenario) {
 			s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter." + key, Value: value})
 		}
 	}
-	if g.chance(15) { // otherwise masks of events are lost on rules that were loaded before anybody listened
-		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: pick(g, "1", "1", "0")})
+	if g.chance(15) {
+		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: pick(g, "1", "1", "0", "2")})
 	}
-	text := g.helperRules(len(s.Sysctls) > 0 && s.Sysctls[len(s.Sysctls)-1].Name == "net.netfilter.nf_conntrack_events")
+	text := g.helperRules()
 	if g.v6 {
 		s.Rules.V6 = text
 	} else {
@@ -48,28 +48,40 @@ func (g *gen) helperRouter(s *scenario.Scenario) {
 	s.Events = g.chance(40)
 }
 
-func (g *gen) helperRules(masks bool) string {
+func (g *gen) helperRules() string {
 	f := fam(g.v6)
 	match := map[string]string{"ftp": "tcp -m tcp --dport 21", "irc": "tcp -m tcp --dport 6667", "tftp": "udp -m udp --dport 69",
 		"amanda": "udp -m udp --dport 10080"}[g.protocol]
 	proto, _, _ := strings.Cut(match, " ")
 	var b strings.Builder
 	events := pick(g, "", "", "", " --expevents new", " --ctevents new,destroy,helper", " --ctevents related,reply,assured --expevents new")
-	if !masks {
-		events = ""
-	}
-	zone := ""
-	if g.chance(8) {
-		zone = " --zone 3"
+	zone, other := "", ""
+	if g.chance(12) {
+		zone = pick(g, " --zone 3", " --zone 3", " --zone-orig 3", " --zone-reply 3", " --zone mark")
+		other = pick(g, zone, zone, "")
 	}
 	fmt.Fprintf(&b, "*raw\n-A PREROUTING -p %s -j CT --helper %s%s%s\n", match, g.protocol, events, zone)
-	if zone != "" {
-		b.WriteString("-A PREROUTING -j CT --zone 3\n")
+	if other != "" {
+		fmt.Fprintf(&b, "-A PREROUTING -j CT%s\n", other)
 	}
 	b.WriteString("COMMIT\n")
-	if g.chance(25) {
-		fmt.Fprintf(&b, "*mangle\n-A PREROUTING -p %s -j CONNMARK --set-xmark 0x7/0xffffffff\n-A FORWARD -m helper --helper %s -j TOS --set-tos 0x10/0xff\nCOMMIT\n",
-			match, g.protocol)
+	if g.chance(35) {
+		b.WriteString("*mangle\n")
+		for _, rule := range []string{
+			"PREROUTING -p " + match + " -j CONNMARK --set-xmark 0x7/0xffffffff",
+			"PREROUTING -m conntrack --ctstate RELATED -j CONNMARK --set-xmark 0x9/0xf",
+			"PREROUTING -m conntrack --ctstatus EXPECTED -m connmark --mark 0x7/0x7 -j MARK --set-xmark 0x1/0xffffffff",
+			"FORWARD -m helper --helper " + g.protocol + " -j TOS --set-tos 0x10/0xff",
+			"FORWARD -m helper ! --helper " + g.protocol + " -j CONNMARK --set-xmark 0x20/0xf0",
+			"FORWARD -m connlabel --label 3 --set",
+			"FORWARD -m connlabel ! --label 3 -j TOS --set-tos 0x08/0xff",
+			"POSTROUTING -m conntrack --ctstate ESTABLISHED -m connlabel --label 40 --set -j CONNMARK --or-mark 0x100",
+		} {
+			if g.chance(35) {
+				b.WriteString("-A " + rule + "\n")
+			}
+		}
+		b.WriteString("COMMIT\n")
 	}
 	var nat []string
 	if g.chance(45) {
