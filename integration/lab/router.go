@@ -77,6 +77,13 @@ func (l *Lab) addRouter(c *topology.Router) error {
 		return fmt.Errorf("router %s: %w", c.Name, err)
 	}
 	l.routers = append(l.routers, r)
+	rules, err := c.NATRules()
+	if err != nil {
+		return fmt.Errorf("router %s: nat: %w", c.Name, err)
+	}
+	if err := r.Restore(router.Rules{Name: "nat: " + c.NAT, Text: rules}, router.Rules{}, true); err != nil {
+		return fmt.Errorf("router %s: %w", c.Name, err)
+	}
 	for _, s := range c.Listen {
 		what, err := host.ParseService(s.Service)
 		if err != nil {

@@ -45,6 +45,7 @@ type Router struct {
 	IPRules         []string    `yaml:"ip_rules"` // words of ip rule add
 	Sysctls         []string    `yaml:"sysctls"`  // name=value
 	Rules           Rules       `yaml:"rules"`
+	NAT             string      `yaml:"nat"`              // a behaviour, as full-cone or full-cone on wan (NATRules)
 	Conntrack       string      `yaml:"conntrack"`        // always (default) or when-used
 	ICMPTranslation string      `yaml:"icmp_translation"` // on (default) or off
 	Listen          []Listen    `yaml:"listen"`

@@ -109,6 +109,9 @@ func (t *Topology) verifyRouter(r *Router, claim func(name, what string) error) 
 	if _, err := Vias(r.Routes); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
+	if _, err := r.NATRules(); err != nil {
+		return fmt.Errorf("%s: nat: %w", where, err)
+	}
 	return verifyListen(where, r.Listen)
 }
 
