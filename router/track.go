@@ -42,12 +42,14 @@ func (w *worker) confirm(p *passage) packet.Reason {
 	if p.CT.Conn == nil {
 		return packet.ReasonNone
 	}
-	why, says := helper.Run(w.CT, w.now, p.Packet.Packet, p.CT, w.Rand)
-	if says != "" {
-		w.logDropped(p, says)
-	}
-	if why != packet.ReasonNone {
-		return why
+	if p.CT.Conn.Helper() != nil {
+		why, says := helper.Run(w.CT, w.now, p.Packet.Packet, p.CT, w.Rand)
+		if says != "" {
+			w.logDropped(p, says)
+		}
+		if why != packet.ReasonNone {
+			return why
+		}
 	}
 	return w.CT.Confirm(w.now, p.Packet.Packet, &p.CT, w.Rand)
 }
