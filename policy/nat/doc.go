@@ -31,6 +31,27 @@
 //     the new port is of the old one's class (1–511, 600–1023, 1024–65535); destination ports change only where a rule
 //     says so.
 //
+// # Behaviours
+//
+// What is above is Linux's NAT: what a source is seen as holds as far as it is free, who may answer is decided by the
+// connection, and all of it ends with the connection. A rule with a Behaviour promises more (RFC 4787 4, 5), and a Binding
+// keeps the promise: the internal endpoint, the external one that it is seen as, and who may call there.
+//
+//	Bind       at POSTROUTING: the connection's source gets its binding, found or made      bind.go, assign.go
+//	Inbound    at PREROUTING, where no rule decided: a packet to an external endpoint becomes a connection to the inside,
+//	           or dies as ReasonNATFiltered                                                  inbound.go, permit.go
+//	Renew      at POSTROUTING: what leaves in either direction's name renews the binding
+//
+//	made       by the first packet; its external endpoint is nobody else's
+//	held       by each of its connections (conntrack.Lease): it does not end before they do
+//	idle       five minutes for UDP, four for TCP, one for ICMP, from the last packet outwards (RFC 4787 REQ-5, REQ-6; RFC
+//	           5382 REQ-5; RFC 5508 REQ-2), whatever comes in
+//	ended      absent for look-ups; Sweep frees it
+//
+// A packet between two hosts inside by way of an external endpoint (a hairpin) gets both translations at PREROUTING, so
+// that the called one sees the caller's external endpoint (RFC 4787 REQ-9). In the example above, with endpoint-independent
+// filtering, 203.0.113.7:99 > 1.2.3.1:5000 goes to 192.168.1.10:5000 minutes after the answer from 198.51.100.9.
+//
 // # Invariants
 //
 //   - Setup is for connections that are not confirmed; their reply tuple changes before anybody else can see it.
@@ -43,12 +64,17 @@
 // # Concurrency
 //
 // Everything works on one packet and one connection that its caller holds; the table does the locking. Randomness is
-// the caller's.
+// the caller's. Bindings are sharded by internal address, and their index by external endpoint once more; a shard of the
+// first kind is locked before one of the second, and conntrack's shards come last. Packets of connections that are there
+// take no lock here. What nobody asked for costs nothing: without a binding there is one comparison for each new
+// connection.
 //
 // # Limits
 //
-// Endpoint-independent filtering, parity and pooling of RFC 4787 are not done; mappings are endpoint-independent as far as
-// they are free, as in Linux. GRE keys are changed only for connections with a master, which only a PPTP helper would
+// Without a Behaviour mappings are endpoint-independent as far as they are free, as in Linux. Bindings are for TCP, UDP,
+// UDP-Lite, SCTP and the queries of ICMP, at whose ids nobody may call; other protocols are translated as in Linux. A
+// table holds DefaultMax bindings, and a binding lets 128 others call that it has no connection with. Bindings are not kept
+// over a restart. GRE keys are changed only for connections with a master, which only a PPTP helper would
 // make. DCCP has no ports since kernel 6.17 and only its addresses are translated.
 //
 // # References
