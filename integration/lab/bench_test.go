@@ -1,10 +1,14 @@
 package lab_test
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
+	"runtime"
+	"strings"
 	"testing"
 
+	"github.com/moat-router/moat/integration/lab"
 	"github.com/moat-router/moat/integration/lab/livetest"
 	"github.com/moat-router/moat/stack/link"
 )
@@ -98,4 +102,51 @@ func BenchmarkUDPBetweenLiveHosts(b *testing.B) {
 		b.Fatal(err)
 	}
 	livetest.Flood(b, c.Write, server.ReadFrom)
+}
+
+// grow is so many routers in a row, from a core network outwards, and hosts behind the last of them.
+func grow(t lab.TB, routers, hosts int) *lab.Net {
+	n := lab.New(t).Network("net0")
+	for i := range routers {
+		inner := fmt.Sprintf("net%d", i+1)
+		n.Network(inner)
+		r := n.Router(fmt.Sprintf("r%d", i), strings.ReplaceAll(masquerade, "wan", fmt.Sprintf("net%d", i))).
+			On(fmt.Sprintf("net%d", i), fmt.Sprintf("10.%d.0.2/16", i)).On(inner, fmt.Sprintf("10.%d.0.1/16", i+1))
+		if i > 0 {
+			r.Route(fmt.Sprintf("default via 10.%d.0.1", i))
+		}
+	}
+	for i := range hosts {
+		n.Host(fmt.Sprintf("h%d", i), fmt.Sprintf("net%d", routers), fmt.Sprintf("10.%d.%d.%d/16", routers, 1+i/200, 1+i%200))
+	}
+	return n
+}
+
+func BenchmarkLabOfThreeRoutersAndTwentyHosts(b *testing.B) {
+	for b.Loop() {
+		grow(b, 3, 20).Lab().Close()
+	}
+}
+
+func BenchmarkMemoryOf200Hosts(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		goroutines := runtime.NumGoroutine()
+		n := grow(b, 1, 200)
+		l := n.Lab()
+		for _, h := range l.Hosts() {
+			if _, err := h.Ping(netip.MustParseAddr("10.0.0.2"), lab.Probe{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB-heap")
+		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/(1<<20), "MiB-stacks")
+		b.ReportMetric(float64(after.Sys)/(1<<20), "MiB-sys")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
+		l.Close()
+	}
 }

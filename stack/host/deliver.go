@@ -181,11 +181,12 @@ func (s *Stack) work1(sent *int) bool {
 	return moved || s.busy.Load()
 }
 
-// barrier returns when gVisor's TCP has processed all that was queued for it. Pausing waits until a processor's queue
-// is empty; the second round is for what one processor handed to another that was paused already.
+// barrier lets gVisor's TCP process all that was queued for it. On virtual time its processors are paused but for here,
+// or it would depend on the scheduler how many segments of a batch one acknowledgement answers. Pausing waits until a
+// processor's queue is empty; the second round is for what one processor handed to another that was paused already.
 func (s *Stack) barrier() {
 	for range 2 {
-		s.ns.Pause()
 		s.ns.Resume()
+		s.ns.Pause()
 	}
 }

@@ -117,6 +117,9 @@ func New(c Config) *Stack {
 		return s
 	}
 	close(s.done)
+	if c.Clock != nil {
+		s.ns.Pause() // see barrier
+	}
 	if c.Clock != nil && c.Wait == nil {
 		alone := NewNetwork(c.Clock)
 		alone.Add(s.Settle)
@@ -156,6 +159,9 @@ func (s *Stack) Close() error {
 	defer s.settler.Unlock()
 	s.ring.close()
 	s.conns.close()
+	if s.cfg.Clock != nil {
+		s.ns.Resume()
+	}
 	s.ns.Close()
 	s.ns.Wait()
 	<-s.done
