@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds every wait for something that should happen at once. It is long because machines can be busy.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // binary is moat, built once for all tests of this package.
 var binary struct {
