@@ -27,8 +27,12 @@ func (s Source) avoids(text string) bool { return s.Avoid != nil && s.Avoid.Matc
 // refused something; the scenario up to there comes with it.
 func (src Source) Generate(ref scenario.Player, n int) (*scenario.Scenario, *scenario.Run, error) {
 	g := &gen{Source: src, r: rand.New(rand.NewPCG(src.Seed, uint64(n)))}
-	s := &scenario.Scenario{Name: fmt.Sprintf("random-%d-%d", src.Seed, n), Group: "random",
-		Why: fmt.Sprintf("go test ./integration/difftest -difftest.seed=%d -difftest.only=%d", src.Seed, n)}
+	name, test := "random", "TestDifferential"
+	if src.Helpers {
+		name, test = "helpers", "TestHelpersReadAlongAsLinux"
+	}
+	s := &scenario.Scenario{Name: fmt.Sprintf("%s-%d-%d", name, src.Seed, n), Group: "random",
+		Why: fmt.Sprintf("go test ./integration/difftest -run %s -difftest.seed=%d -difftest.only=%d", test, src.Seed, n)}
 	router, steps := g.router, g.steps
 	if src.Helpers {
 		router, steps = g.helperRouter, g.conversations
@@ -59,7 +63,6 @@ type gen struct {
 	flows    []flow // what was begun
 	vars     int
 	ipid     int
-	reloads  int
 	oddities int // percent of packets that are odd on purpose
 }
 
