@@ -181,7 +181,9 @@ func New(cfg Config) (*Router, error) {
 	}
 	r.frags = defrag.New(r.fragOptions(sys))
 	r.ct = conntrack.New(conntrack.Options{Params: sys.Conntrack(), Seed: seed})
-	r.shared.EventMasks = func() bool { return r.ct.Params().Events != 2 || r.ct.HasListeners() }
+	if cfg.Events {
+		r.ct.Subscribe(func(e conntrack.Event) { r.events = append(r.events, e) })
+	}
 	// Two workers are the router's own: one for housekeeping and the control plane, one for what its sockets say.
 	for i := range max(cfg.Workers, 1) + 2 {
 		r.workers = append(r.workers, r.newWorker(i, seed))
@@ -216,9 +218,6 @@ func New(cfg Config) (*Router, error) {
 	}
 	if err := r.restore(cfg.RulesV4, cfg.RulesV6, false); err != nil {
 		return nil, err
-	}
-	if cfg.Events {
-		r.ct.Subscribe(func(e conntrack.Event) { r.events = append(r.events, e) })
 	}
 	return r, nil
 }

@@ -42,6 +42,8 @@ var Avoided = []struct{ What, Why string }{
 	{"time, cpu, owner, cgroup, socket matches", "they ask for what a replayed packet does not have"},
 	{"set match and SET target", "sets are made by ipset, which the reference has no step for"},
 	{"a full IPv6 address of eight words behind \"::\" in EPRT", "in6_pton writes behind its buffer, on the stack of this machine's kernel"},
+	{"masks of events (--ctevents, --expevents) with nf_conntrack_events=2", "the kernel forgets those of rules that are loaded while it believes that " +
+		"nobody listens, and one namespace's listener that goes makes it believe so for all"},
 	{"SACK blocks at odd offsets of a segment", "Linux leaves a wrong checksum when a helper has moved the numbers, as TCPMSS does"},
 	{"DNAT to a range of ports or addresses", "the kernel picks by a hash with a secret"},
 	{"fragments of datagrams that time out", "a real minute each; scenarios G07, G09"},

@@ -36,10 +36,11 @@ func (g *gen) helperRouter(s *scenario.Scenario) {
 			s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter." + key, Value: value})
 		}
 	}
-	if g.chance(15) {
-		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: pick(g, "1", "1", "0", "2")})
+	masks := g.chance(25)
+	if masks {
+		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_events", Value: pick(g, "1", "1", "0")})
 	}
-	text := g.helperRules()
+	text := g.helperRules(masks)
 	if g.v6 {
 		s.Rules.V6 = text
 	} else {
@@ -48,13 +49,16 @@ func (g *gen) helperRouter(s *scenario.Scenario) {
 	s.Events = g.chance(40)
 }
 
-func (g *gen) helperRules() string {
+func (g *gen) helperRules(masks bool) string {
 	f := fam(g.v6)
 	match := map[string]string{"ftp": "tcp -m tcp --dport 21", "irc": "tcp -m tcp --dport 6667", "tftp": "udp -m udp --dport 69",
 		"amanda": "udp -m udp --dport 10080"}[g.protocol]
 	proto, _, _ := strings.Cut(match, " ")
 	var b strings.Builder
 	events := pick(g, "", "", "", " --expevents new", " --ctevents new,destroy,helper", " --ctevents related,reply,assured --expevents new")
+	if !masks {
+		events = ""
+	}
 	zone, other := "", ""
 	if g.chance(12) {
 		zone = pick(g, " --zone 3", " --zone 3", " --zone-orig 3", " --zone-reply 3", " --zone mark")

@@ -99,9 +99,6 @@ func (t *Table) Subscribe(f func(Event)) (cancel func()) {
 	}
 }
 
-// HasListeners tells whether anybody hears of events now.
-func (t *Table) HasListeners() bool { return t.subs.Load() != nil }
-
 type subscriber struct{ f func(Event) }
 
 func (t *Table) subscribers() []*subscriber {

@@ -15,7 +15,6 @@ type ctTarget struct {
 	alias    bool // written as NOTRACK
 	notrack  bool
 	template conntrack.Template
-	written  conntrack.Template // as the rule has it
 }
 
 type ctTargetArgs struct {
@@ -115,10 +114,6 @@ func (a *ctTargetArgs) zone(o *Opt) error {
 }
 
 func (a *ctTargetArgs) Done(r *RuleInfo) (policy.Target, error) {
-	a.written = a.template
-	if s := r.Shared; s != nil && s.EventMasks != nil && !s.EventMasks() {
-		a.template.HasEvents, a.template.HasExpEvents = false, false
-	}
 	name := a.template.Helper
 	if name == "" || a.notrack {
 		return &a.ctTarget, nil
@@ -165,7 +160,7 @@ func (t *ctTarget) AppendSave(b []byte) []byte {
 }
 
 func (t *ctTarget) appendWords(b []byte, prefix string) []byte {
-	c := &t.written
+	c := &t.template
 	if t.notrack {
 		b = append(append(b, prefix...), "notrack"...)
 	}

@@ -18,10 +18,6 @@ type Shared struct {
 	recent    map[string]*recentTable
 	hashlimit map[hashlimitName]*hashlimitTable
 	sets      setTable
-
-	// EventMasks tells, while rules are read, whether --ctevents and --expevents count: with nf_conntrack_events=2 Linux
-	// forgets the masks of rules that are loaded before anybody listens, and sends all events. nil: they count.
-	EventMasks func() bool
 }
 
 // NewShared gives an empty one.
