@@ -9,6 +9,7 @@ require (
 	github.com/pion/stun/v4 v4.0.1
 	github.com/pion/transport/v4 v4.1.3
 	github.com/pion/transport/v5 v5.0.1
+	github.com/quic-go/quic-go v0.60.0
 )
 
 require (
