@@ -23,6 +23,11 @@
 // Config.Out. So a packet that the router delivers to itself never re-enters the walk from inside the walk. A full
 // ring drops, counted by Dropped.
 //
+// A Host has no ring and no worker: its link only takes a copy, so WritePackets gives the datagram its looks and sends it
+// at once (transmit.go). If the link takes super-segments of both families, TCP makes them: 64 KiB travel as one packet
+// with a partial checksum, and arrive as one. Two live hosts with a NAT between them move some 20 Gb/s of TCP so, and
+// 2 Gb/s in packets of 1500 bytes (integration/lab has the benchmarks).
+//
 // # Virtual time, and "quiet now"
 //
 // gVisor's TCP works on goroutines of its own. With Config.Clock set there is no worker: Settle does its work in the
@@ -31,16 +36,23 @@
 // service has anything to do. Only goroutines of the caller's, blocked in a Conn, are outside of this rule; a Conn on
 // virtual time therefore never blocks but drives the network itself through Config.Wait.
 //
+// gVisor's processors are paused but for the barrier. So it does not depend on the scheduler which segments one
+// acknowledgement answers; with Config.Seed nothing else does either, and one seed gives one run.
+//
 // # Invariants
 //
 // WritePackets returns nil whatever happens: gVisor panics on errors that it does not know. Out is never called from
-// inside Deliver. Timers of equal deadline fire in the order in which they were set.
+// inside Deliver; the link of a Host is, and must not call back. Timers of equal deadline fire in the order in which they
+// were set.
 //
 // # Concurrency
 //
 // All methods are safe from any goroutine, but for Settle and Pump: one at a time.
 //
 // # Limits
+//
+// Connections that are served by different processors of gVisor (there are GOMAXPROCS) send at the same time: with one
+// seed each sends the same, but on a busy host their order on the wire may differ.
 //
 // Source addresses of Dial come from Config.Route. gVisor keeps a route
 // of its own only to know an interface's MTU; the router routes what comes out again.

@@ -18,7 +18,8 @@
 //
 // Send copies the bytes and the offload metadata into the ring of the other end and returns; the sender may reuse
 // its packet at once. Serve or Pump copies them out into packets of its own, which the handler may edit in place.
-// Two copies of a datagram are the price for rings that hold bytes instead of 64 KiB buffers.
+// Two copies of a datagram are the price for rings that hold bytes instead of 64 KiB buffers: an idle pipe holds next to
+// nothing, and a busy one what waited in it at the most.
 //
 // # Invariants
 //
@@ -32,7 +33,7 @@
 //
 // # Limits
 //
-// One queue per End. No delay, no loss: a decorator that wants them wraps a Link, as Tap does for captures.
+// One queue per End. At most 4 MiB wait in each direction, whatever the number of slots. No delay, no loss: a decorator that wants them wraps a Link, as Tap does for captures.
 //
 // # References
 //
