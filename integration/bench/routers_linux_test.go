@@ -55,7 +55,7 @@ func contenders() []contender {
 	all := []contender{
 		{name: "kernel NAT", kind: viaKernel, target: throughNAT},
 		{name: "moat", kind: viaTUNs, role: "moat", target: throughNAT},
-		{name: "splice, no NAT", kind: viaTUNs, role: "splice", target: direct},
+		{name: "plain splice", kind: viaTUNs, role: "splice", target: direct},
 		{name: "gVisor router", kind: viaTUNs, role: "gvisor", target: throughNAT},
 		{name: "pasta", kind: viaRelay, target: direct, command: "pasta -f -q --runas 0 --config-net -I tap0 -a 10.1.0.2 -n 24 -g 10.1.0.1 -i rs -t none -u none -T none -U none --netns /run/netns/%s"},
 		{name: "slirp4netns", kind: viaRelay, target: direct, command: "slirp4netns --configure --disable-host-loopback --netns-type=path /run/netns/%s tap0"},
