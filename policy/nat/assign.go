@@ -4,7 +4,7 @@ import "github.com/moat-router/moat/policy/conntrack"
 
 // assign looks for the external port of a new binding (RFC 4787 4.2). The search is bounded as that of Setup.
 type assign struct {
-	w    *Walk
+	w    Walk
 	b    *Binding
 	s    *insideShard // held
 	k    conntrack.Tuple

@@ -102,7 +102,7 @@ func (w *Walk) tryBinding(r *Range, how *Behaviour) (b, dead *Binding) {
 	b.out = Endpoint{k.Src, k.SrcPort, o.Proto, o.V6, o.Zone}
 	b.refs.Store(2) // the index's and the caller's
 	b.deadline.Store(0)
-	a := assign{w: w, b: b, k: k, s: s}
+	a := assign{w: *w, b: b, k: k, s: s}
 	if !a.port() {
 		b.refs.Store(0)
 		s.recycle(b)
