@@ -128,25 +128,39 @@ func BenchmarkLabOfThreeRoutersAndTwentyHosts(b *testing.B) {
 	}
 }
 
+// BenchmarkMemoryOf200Hosts counts what 200 hosts hold once each has pinged, and once each has moved a megabyte by TCP
+// and keeps its connection.
 func BenchmarkMemoryOf200Hosts(b *testing.B) {
 	for b.Loop() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		goroutines := runtime.NumGoroutine()
+		var m runtime.MemStats
+		heap := func() float64 {
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return float64(m.HeapAlloc+m.StackInuse) / (1 << 20)
+		}
+		before := heap()
 		n := grow(b, 1, 200)
+		n.Host("server", "net0", "10.0.0.9/16").Serve("discard", "tcp", 9)
 		l := n.Lab()
-		for _, h := range l.Hosts() {
+		hosts := l.Hosts()[:200]
+		for _, h := range hosts {
 			if _, err := h.Ping(netip.MustParseAddr("10.0.0.2"), lab.Probe{}); err != nil {
 				b.Fatal(err)
 			}
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB-heap")
-		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/(1<<20), "MiB-stacks")
-		b.ReportMetric(float64(after.Sys)/(1<<20), "MiB-sys")
-		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
+		b.ReportMetric(heap()-before, "MiB")
+		data := make([]byte, chunk)
+		for _, h := range hosts {
+			c, err := h.Dial("tcp", "server:9")
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := c.Write(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(heap()-before, "MiB-busy")
+		b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-sys")
 		l.Close()
 	}
 }
