@@ -43,7 +43,7 @@ fuzz:                   ## every fuzz target for FUZZTIME
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
 
-differential:           ## as root: N random scenarios beside the kernel of this machine
+differential:           ## as root: N random scenarios beside the kernel of this machine; 50,000 take about an hour on two cores
 	$(GO) test ./integration/difftest -run TestDifferential -count 1 -timeout 0 -v -difftest.n=$(N) -difftest.seed=$(SEED)
 
 clean:

@@ -63,9 +63,12 @@ func (w *worker) PathMTU(p *policy.Packet, reverse bool) int {
 	return int(dev.mtu.Load())
 }
 
-// Tee implements policy.Env: a copy starts a life of its own at OUTPUT, untracked, and is never copied again
-// (nf_dup_ipv4, nf_dup_ipv6).
+// Tee implements policy.Env: a copy starts a life of its own at OUTPUT, untracked, and is never copied again, nor
+// is what it brings about // (nf_dup_ipv4, nf_dup_ipv6).
 func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
+	if w.copying {
+		return
+	}
 	k := fib.Key{V6: p.V6, Dst: gateway}
 	if oif != "" {
 		if d := w.r.byName[oif]; d != nil {
@@ -84,6 +87,9 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	q := w.make()
 	q.Load(p.Data)
 	q.Offload = p.Offload
+	if !p.V6 {
+		packet.SetIPv4Checksum(q.Data[:p.HeaderLen()]) // options may be noted there, and the sum not have followed yet
+	}
 	if q.Parse() != packet.ReasonNone {
 		w.end(q, packet.ReasonNone)
 		return
@@ -99,7 +105,9 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 		q.DecTTL() // a copy that comes by here again dies at last
 	}
 	q.dest = d
+	w.copying = true
 	w.nested(q, w.output)
+	w.copying = false
 }
 
 // Trace implements policy.Env.

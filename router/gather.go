@@ -8,8 +8,8 @@ import (
 
 // gather is step 3: a fragment is held until its datagram is whole; then the whole goes on in the place of the last
 // fragment, and remembers how it was cut. Where Linux' conntrack gathers IPv6 with destination options or a routing
-// header in front of the fragment header, its local delivery later takes the transport header for one of these and
-// drops what it makes of it: then lost is set.
+// header in front of the fragment header, its local delivery later takes what stood behind it for the first of these:
+// then lost is its place.
 func (w *worker) gather(p *passage, user uint32) packet.Reason {
 	index := 0
 	if p.in != nil {
@@ -20,12 +20,19 @@ func (w *worker) gather(p *passage, user uint32) packet.Reason {
 		return why // none: Linux lets this one pass as it is
 	}
 	if p.V6 && user != defrag.UserLocal {
+		lost := false
 		for it := p.ExtHeaders(); ; {
-			next, _, _, ok := it.Next()
-			if !ok || next == packet.ProtoFragment {
+			next, off, _, ok := it.Next()
+			if !ok {
 				break
 			}
-			p.lost = p.lost || next != packet.ProtoHopByHop
+			if next == packet.ProtoFragment {
+				if lost {
+					p.lost = off
+				}
+				break
+			}
+			lost = lost || next != packet.ProtoHopByHop
 		}
 	}
 	p.Packet.Packet = whole

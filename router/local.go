@@ -90,6 +90,9 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 		if n < 8 || n > len(b) || none && p.V6 {
 			return packet.ReasonLocalChecksum
 		}
+		if n < len(b) {
+			p.head6 = 0 // what conntrack has summed up was more
+		}
 		p.Data = p.Data[:p.L4+n]
 	}
 	if p.staleSum() || !p.sumStands() && !p.liteOrWholeSumOK(n) {

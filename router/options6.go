@@ -1,6 +1,8 @@
 package router
 
 import (
+	"encoding/binary"
+
 	"github.com/moat-router/moat/stack/defrag"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -41,15 +43,20 @@ func (w *worker) parameterProblem(p *passage, e packet.ParamProblem) {
 // destinationHeaders6 processes the extension headers of a packet for the router itself, in their order
 // (ip6_protocol_deliver_rcu): fragments are gathered here, behind INPUT.
 func (w *worker) destinationHeaders6(p *passage) packet.Reason {
-	if p.lost {
-		return packet.ReasonIPv6ExtHeader
-	}
 	named := 6 // where the number of the next header stands
 	gathered := p.V6 && p.FragMax != 0
-	for it := p.ExtHeaders(); ; {
+	it := p.ExtHeaders()
+	if p.lost != 0 {
+		first := p.Data[6]
+		if first == packet.ProtoHopByHop {
+			first = p.Data[40]
+		}
+		it = p.ExtHeadersAt(first, p.lost)
+	}
+	for {
 		next, off, n, ok := it.Next()
 		if !ok {
-			if p.ExtBad {
+			if p.ExtBad || p.lost != 0 {
 				return packet.ReasonIPv6ExtHeader
 			}
 			return packet.ReasonNone
@@ -60,6 +67,10 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 		}
 		if off+n > len(p.Data) {
 			return packet.ReasonIPv6ExtHeader
+		}
+		if next == packet.ProtoHopByHop && off != 40 { // it stands first or is unknown
+			w.icmpError(p, errProtocol, uint32(named))
+			return packet.ReasonNoProtocol
 		}
 		named = off
 		switch next {
@@ -79,8 +90,8 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 				return packet.ReasonFragMalformed
 			}
 			gathered = true
-			if !p.IsFragment() {
-				continue
+			if binary.BigEndian.Uint16(p.Data[off+2:])&^6 == 0 {
+				continue // atomic
 			}
 			before := p.Packet.Packet
 			if why := w.gather(p, defrag.UserLocal); why != packet.ReasonNone {

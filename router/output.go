@@ -1,6 +1,8 @@
 package router
 
 import (
+	"encoding/binary"
+
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/router/fib"
@@ -56,14 +58,13 @@ func (w *worker) output(p *passage) packet.Reason {
 type outputKey struct {
 	src, dst packet.Addr
 	mark     uint32
-	class    uint32 // TOS; in IPv6 the hop limit and the flow label
+	class    uint64 // TOS; in IPv6 the hop limit and the first word: traffic class and flow label
 }
 
 func (w *worker) routingKey(p *passage) outputKey {
-	k := outputKey{src: p.Src(), dst: p.Dst(), mark: p.Mark, class: uint32(p.TOS())}
+	k := outputKey{src: p.Src(), dst: p.Dst(), mark: p.Mark, class: uint64(p.TOS())}
 	if p.V6 {
-		d := p.Data
-		k.class = uint32(p.TTL())<<24 | uint32(d[1]&0xf)<<16 | uint32(d[2])<<8 | uint32(d[3])
+		k.class = uint64(p.TTL())<<32 | uint64(binary.BigEndian.Uint32(p.Data))
 	}
 	return k
 }
@@ -79,6 +80,9 @@ func (w *worker) rerouteOutput(p *passage) packet.Reason {
 		}
 	}
 	k := fib.Key{V6: p.V6, Dst: p.Dst(), Src: src, Mark: p.Mark, TOS: p.TOS() & dscpMask}
+	if p.V6 && (linkLocal(k.Dst) || k.Dst[0] == 0xff) {
+		k.OIF = p.out.Index // such an address means something on its link only
+	}
 	p.dest = w.s.fib.Lookup(k)
 	return w.leaveBy(p, p.dest)
 }

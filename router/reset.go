@@ -5,6 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
+	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -15,6 +16,9 @@ import (
 // The stack's own reset reflects the DSCP and is a packet like any other to conntrack; REJECT's has TOS 0 and belongs to
 // the connection of the segment that it answers (nf_send_reset attaches it).
 func (w *worker) sendReset(p *passage, fromStack bool) {
+	if p.Hook == policy.Forward {
+		p.summed = false // forwarding forgets the sum that conntrack has made (skb_forward_csum)
+	}
 	t, ok := p.TCP()
 	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !fromStack && !p.answerable() {
 		return

@@ -34,6 +34,7 @@ type worker struct {
 	// sending tells that an ICMP message of ours is on its walk: no error about it, or about what it brings about, is made
 	// (icmp_xmit_lock).
 	sending [policy.NumFamilies]bool
+	copying bool // a copy that TEE made is on its walk (in_nf_duplicate)
 }
 
 // passage is a packet on its walk: what netfilter sees of it, and what routing decided.
@@ -48,7 +49,7 @@ type passage struct {
 	looped   bool           // it comes from ourselves: it was routed on its way out
 	echo     bool           // the copy of a broadcast of ours that comes back to us
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
-	lost     bool           // see gather
+	lost     int            // see gather; 0: no
 	held     *packet.Packet // the datagram that reassembly lent us
 	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
 	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says

@@ -70,7 +70,7 @@ func Check(ref, ours scenario.Player, src Source, n int) *Result {
 		return r
 	}
 	if slow(ref) {
-		r.Skipped = "the machine is too slow at the moment"
+		r.Skipped = tooSlow
 		return r
 	}
 	r.judge(ref, ours, run)
@@ -94,6 +94,8 @@ func (r *Result) refused(ours scenario.Player) {
 	r.Skipped = ""
 }
 
+const tooSlow = "the machine is too slow at the moment"
+
 // slow tells whether the reference needed so much time beside what it was told to sleep that its timers show it.
 func slow(ref scenario.Player) bool {
 	k, ok := ref.(interface{ Lost() time.Duration })
@@ -110,7 +112,7 @@ func Again(ref, ours scenario.Player, s *scenario.Scenario) *Result {
 		return r
 	}
 	if slow(ref) {
-		r.Skipped = "the machine is too slow at the moment"
+		r.Skipped = tooSlow
 		return r
 	}
 	r.judge(ref, ours, run)

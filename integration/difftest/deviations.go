@@ -1,50 +1,93 @@
 package difftest
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/moat-router/moat/integration/scenario"
 )
 
-// Deviation is a way in which moat is meant to differ from the kernel, or in which the kernel cannot be compared.
+// Deviation is a way in which moat is meant to differ from Linux.
 type Deviation struct {
-	Name string
+	Name string // one line
 	Why  string
-	// Explains tells whether these differences of this scenario are nothing else.
+	// Explains tells whether these differences of this scenario are nothing else. It is nil for what random scenarios
+	// do not draw or do not show.
 	Explains func(s *scenario.Scenario, diffs []scenario.Diff) bool
 }
 
-// Deviations is the complete list of what moat may do differently in these tests. It is short on purpose: lockstep mode
-// is Linux, and what moat does better (the leak guard, the share of a flooding source in reassembly) is off there.
-var Deviations = []Deviation{{
-	Name: "ICMP errors of a connection whose sequence numbers a helper has moved",
-	Why: "Linux takes an error in the original direction for one of the connection's segments and moves the words that lie " +
-		"where TCP has its numbers: the MTU and the quoted header (nf_ct_seq_adjust). Nobody can use such an error.",
-	Explains: func(s *scenario.Scenario, diffs []scenario.Diff) bool {
-		for _, d := range diffs {
-			for _, l := range d.Lines {
-				if d.Kind != scenario.KindOut || strings.HasPrefix(l, "-") && !strings.Contains(l, "/ icmp") {
-					return false
-				}
-			}
-		}
-		return strings.Contains(s.Rules.V4+s.Rules.V6, "-j CT --helper")
-	},
-}}
+// Deviations is the complete list of what moat does differently from Linux with the same rules, sysctls and packets. It
+// is short on purpose: lockstep mode is Linux, and what moat does better (the leak guard, the share of a flooding source
+// in reassembly) is off there.
+var Deviations = []Deviation{
+	{Name: "TCPMSS at an odd offset writes a right checksum",
+		Why: "behind an odd number of NOPs Linux adds the difference without swapping its bytes: its SYN leaves with a wrong checksum and is lost"},
+	{Name: "ECN --ecn-tcp-remove leaves later fragments alone",
+		Why: "Linux takes the payload of a fragment that is not the first for a TCP header and edits it"},
+	{Name: "IPv4 source routes are never followed",
+		Why: "RFC 7126 4.3 and 4.4; accept_source_route = 0 on Linux does the same, and routers ship so"},
+	{Name: "a full conntrack table drops another entry early",
+		Why: "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard"},
+	{Name: "an error about a super-segment quotes its first segment",
+		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB; the bytes quoted are the same"},
+	{Name: "no helpers for PPTP, H.323, SIP and the like",
+		Why: "package helper lists those that are there; GRE keys are translated only for a master, which PPTP's would be"},
+	{Name: "ip rule with ipproto, sport, dport, uidrange, realms, goto is refused",
+		Why: "use MARK and fwmark, which say the same; a refused word is better than one that does nothing"},
+	{Name: "matches and targets that ask for what a userspace router has not",
+		Why: "processes and sockets of the host (owner, cgroup, socket, TPROXY), a link layer (mac, eui64), IPsec (policy), labels (SECMARK), devices of the kernel (LED, IDLETIMER): each is refused by name with the reason"},
+	{Name: "rules are read more strictly",
+		Why: "names of hosts, networks and users are refused, since rules must mean the same everywhere; so are ports, lengths and lists that iptables reads as something else than they say"},
+}
 
 // Avoided is what the generator does not draw, with the reason. These are holes of the test, not of the router.
 var Avoided = []struct{ What, Why string }{
-	{"LOG, NFLOG, TRACE targets", "the kernel's log is one for the whole machine; scenarios H14, H15, H18 compare the text"},
 	{"csum_offload interfaces", "a TUN can only say that a checksum is missing, not that it was verified; scenarios A09 and others"},
 	{"statistic --mode random", "the kernel's dice are not ours"},
-	{"limits that refill within a second", "the kernel's clock is real, ours is virtual; scenarios H07, H12"},
-	{"connlimit", "the kernel does not collect what is gone twice within a jiffy, so that its count depends on real time; scenario H08"},
 	{"time, cpu, owner, cgroup, socket matches", "they ask for what a replayed packet does not have"},
-	{"set match and SET target", "sets are made by ipset, which the reference has no step for"},
+	{"set match and SET target", "sets are made by ipset, which a scenario has no step for"},
 	{"a full IPv6 address of eight words behind \"::\" in EPRT", "in6_pton writes behind its buffer, on the stack of this machine's kernel"},
 	{"masks of events (--ctevents, --expevents) with nf_conntrack_events=2", "the kernel forgets those of rules that are loaded while it believes that " +
 		"nobody listens, and one namespace's listener that goes makes it believe so for all"},
 	{"SACK blocks at odd offsets of a segment", "Linux leaves a wrong checksum when a helper has moved the numbers, as TCPMSS does"},
-	{"DNAT to a range of ports or addresses", "the kernel picks by a hash with a secret"},
-	{"fragments of datagrams that time out", "a real minute each; scenarios G07, G09"},
+	{"DNAT to a range of ports", "the kernel picks by chance"},
+	{"nf_conntrack_max", "the kernel has one for all namespaces, which only the first may set"},
+	{"datagrams that lack a fragment for longer than seconds", "timeouts are short where they are drawn; scenarios G07, G09 have the long ones"},
+}
+
+// Markdown is docs/deviations.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(`# Deviations
+
+Made from the lists in integration/difftest by ` + "`go test ./integration/difftest -run TestDeviationsPage -update`" + `; do not edit.
+
+With the same rules, sysctls and packets moat does what Linux 6.18 does, to the byte: recorded scenarios and random ones beside the
+kernel of the machine say so (` + "`make differential`" + `). This is what is different, and why.
+
+| moat | why |
+|---|---|
+`)
+	for _, d := range Deviations {
+		fmt.Fprintf(&b, "| %s | %s |\n", d.Name, d.Why)
+	}
+	b.WriteString(`
+## What random scenarios do not draw
+
+These are holes of the test, not of the router.
+
+| left out | why |
+|---|---|
+`)
+	for _, a := range Avoided {
+		fmt.Fprintf(&b, "| %s | %s |\n", a.What, a.Why)
+	}
+	b.WriteString(`
+## What decides nothing
+
+A scenario in which three more runs of the kernel differ from the first in more than fields that have a name (a port, an
+identification, a sequence number) is counted as undecided, and so is one that agrees as soon as a few milliseconds pass between its
+steps, as they do in the kernel, and one during which the machine was busy for more than a second.
+`)
+	return b.String()
 }

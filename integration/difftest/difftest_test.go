@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	count   = flag.Int("difftest.n", 40, "how many random scenarios")
+	count   = flag.Int("difftest.n", 0, "how many random scenarios (default: 500 where MOAT_REQUIRE=kernel, else 40)")
 	seed    = flag.Uint64("difftest.seed", 1, "of the random scenarios")
 	only    = flag.Int("difftest.only", -1, "this scenario of the seed alone")
 	avoid   = flag.String("difftest.avoid", "", "leave out rules and packets that match this expression")
@@ -54,13 +54,24 @@ func moat(t *testing.T) scenario.Player {
 	return p
 }
 
-// run checks count scenarios with several pairs of players at a time.
-func run(t *testing.T, src Source, second func() scenario.Player) {
+// scenarios is how many of them a test plays: as many as were asked for, else few, or with a kernel many.
+func scenarios(many int) int {
+	switch {
+	case *count > 0:
+		return *count
+	case os.Getenv("MOAT_REQUIRE") == "kernel":
+		return many
+	}
+	return min(many, 40)
+}
+
+// run checks n scenarios with several pairs of players at a time.
+func run(t *testing.T, n int, src Source, second func() scenario.Player) {
 	src.Seed = *seed
 	if *avoid != "" {
 		src.Avoid = regexp.MustCompile(*avoid)
 	}
-	first, n := 0, *count
+	first := 0
 	if *only >= 0 {
 		first, n = *only, 1
 	}
@@ -103,7 +114,7 @@ func run(t *testing.T, src Source, second func() scenario.Player) {
 	for w, n := range why {
 		t.Logf("%5d %s", n, w)
 	}
-	if int(skipped.Load())*4 > n && n >= 40 {
+	if (int(skipped.Load())-why[tooSlow])*4 > n && n >= 40 {
 		t.Errorf("more than a quarter of the scenarios decide nothing")
 	}
 }
@@ -115,15 +126,15 @@ func short(s string) string {
 }
 
 func TestDifferential(t *testing.T) {
-	run(t, Source{}, func() scenario.Player { return moat(t) })
+	run(t, scenarios(500), Source{}, func() scenario.Player { return moat(t) })
 }
 
 // FTP, IRC, TFTP and Amanda between ends that answer what they see.
 func TestHelpersReadAlongAsLinux(t *testing.T) {
-	run(t, Source{Helpers: true}, func() scenario.Player { return moat(t) })
+	run(t, scenarios(100), Source{Helpers: true}, func() scenario.Player { return moat(t) })
 }
 
 // What the kernel does twice in the same way must compare equal, or masks and names are wrong.
 func TestKernelAgreesWithItself(t *testing.T) {
-	run(t, Source{}, func() scenario.Player { return kernel(t) })
+	run(t, scenarios(40), Source{}, func() scenario.Player { return kernel(t) })
 }

@@ -103,7 +103,8 @@ func (t *Table) holder(now packet.Time, shard int, h uint64, k *Tuple) *Conn {
 }
 
 // clash is nf_ct_resolve_clash, for protocols without a handshake; the caller holds both shards. Where both are the same
-// flow, the winner takes the packet over (and is held for it). Else, if only the original tuple is taken, the loser is
+// flow, the winner takes the packet over (and is held for it); one that stands in the way of the replies alone, as zones
+// make it possible, does not. Else, if only the original tuple is taken, the loser is
 // entered for its replies alone and for a second.
 func (t *Table) clash(now packet.Time, c, winner *Conn, forward bool, sr int, hr uint64) (takenOver bool, why packet.Reason) {
 	why = packet.ReasonConfirmClash
@@ -113,7 +114,7 @@ func (t *Table) clash(now packet.Time, c, winner *Conn, forward bool, sr int, hr
 	if !AllowsClash(c.tuple[Original].Proto) {
 		return false, why
 	}
-	if st := winner.Status(); st&StatusDying == 0 && (st&StatusNATDoneMask == 0 || winner.tuple == c.tuple) {
+	if st := winner.Status(); st&StatusDying == 0 && (forward && st&StatusNATDoneMask == 0 || winner.tuple == c.tuple) {
 		winner.hold()
 		return true, packet.ReasonNone
 	}

@@ -41,7 +41,7 @@ func (v *Values) Set(name, value string) (*Values, error) {
 	if err := n.consistent(r); err != nil {
 		return nil, fmt.Errorf("sysctl %s: %w", name, err)
 	}
-	n.spread(r, dev)
+	n.spread(r, dev, v)
 	return &n, nil
 }
 
@@ -225,8 +225,9 @@ func (v *Values) consistent(r *row) error {
 	return nil
 }
 
-// spread is what "all" means beyond itself: forwarding and disable_ipv6 set every interface and the default.
-func (v *Values) spread(r *row, dev string) {
+// spread is what "all" means beyond itself: forwarding and disable_ipv6 set every interface and the default. IPv4 does so
+// only if "all" was something else before (devinet_sysctl_forward).
+func (v *Values) spread(r *row, dev string, before *Values) {
 	set := func(field func(*Conf) *int) {
 		x := *field(&v.All)
 		*field(&v.Default) = x
@@ -236,7 +237,9 @@ func (v *Values) spread(r *row, dev string) {
 	}
 	switch {
 	case r.name == "net.ipv4.ip_forward", r.name == "net.ipv4.conf.*.forwarding" && dev == "all":
-		set(func(c *Conf) *int { return &c.Forwarding })
+		if v.All.Forwarding != before.All.Forwarding {
+			set(func(c *Conf) *int { return &c.Forwarding })
+		}
 	case r.name == "net.ipv6.conf.*.forwarding" && dev == "all":
 		set(func(c *Conf) *int { return &c.Forwarding6 })
 	case r.name == "net.ipv6.conf.*.disable_ipv6" && dev == "all":
