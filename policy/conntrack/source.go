@@ -63,7 +63,7 @@ func (t *Table) SameSource(k *Tuple, f func(reply *Tuple) bool) {
 
 func (t *Table) growSource(s *srcShard) {
 	old := s.buckets
-	s.buckets = make([]link, 2*len(old))
+	s.buckets = make([]link, growth*len(old))
 	// Chains are turned around twice so that the latest stays first.
 	for _, l := range old {
 		var back link

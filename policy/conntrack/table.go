@@ -119,6 +119,9 @@ func (t *Table) shardOf(h uint64) int { return int(h & t.mask) }
 // connection that stands in the way there is memory that is not in any cache; a bucket takes four bytes.
 const load = 2
 
+// growth is how many times larger a hash becomes at once. To grow it is to look at every connection once more.
+const growth = 4
+
 func bucketOf(n int, h uint64) int { return int(h>>32) & (n - 1) }
 
 // find looks a tuple up and returns its connection with a reference. A connection whose time has run out is absent, and
@@ -289,7 +292,7 @@ func (t *Table) unchain(s *shard, c *Conn, d Dir, h uint64) {
 
 func (t *Table) grow(s *shard) {
 	old := *s.buckets.Load()
-	grown := make([]atomic.Uint32, 2*len(old))
+	grown := make([]atomic.Uint32, growth*len(old))
 	for i := range old {
 		for l := link(old[i].Load()); l != 0; {
 			c, d := t.at(l), l.dir()
