@@ -1,5 +1,5 @@
 // Package peers has moat used by those who have to live with NATs: ICE agents (pion/ice) that punch holes through each pair
-// of NATs, and QUIC (quic-go) that lives through a rebinding. It is a module of its own, so that nobody who imports
+// of NATs, QUIC (quic-go) that lives through a rebinding, and WireGuard that roams. It is a module of its own, so that nobody who imports
 // moat gets these dependencies.
 //
 // # Overview
