@@ -3,8 +3,10 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -50,6 +52,9 @@ func (n *NS) Configure(dev string, c Config) error {
 			if err := h.LinkSetUp(l); err != nil {
 				return fmt.Errorf("up: %w", err)
 			}
+			if err := awaitLocal(h, c.Addresses); err != nil {
+				return err
+			}
 		}
 		for _, words := range c.Routes {
 			r, err := parseRoute(words, dev, func(name string) (int, error) {
@@ -70,6 +75,31 @@ func (n *NS) Configure(dev string, c Config) error {
 	})
 	if err != nil {
 		return fmt.Errorf("namespace %s: interface %s: %w", n.name, dev, err)
+	}
+	return nil
+}
+
+// awaitLocal waits until IPv6 addresses are the host's own: the kernel makes their local routes in a work queue, after
+// it has said that the address is there and the link is up. Whoever sends before that is not heard.
+func awaitLocal(h *netlink.Handle, addresses []string) error {
+	const pause, patience = time.Millisecond, 5 * time.Second
+	for _, s := range addresses {
+		local, _, _ := strings.Cut(s, " ")
+		local, _, _ = strings.Cut(local, "/")
+		ip := net.ParseIP(local)
+		if ip == nil || ip.To4() != nil {
+			continue
+		}
+		for waited := time.Duration(0); ; waited += pause {
+			routes, err := h.RouteGet(ip)
+			if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+				break
+			}
+			if waited > patience {
+				return fmt.Errorf("address %s: the kernel has made no local route for it in %s", local, patience)
+			}
+			time.Sleep(pause)
+		}
 	}
 	return nil
 }
