@@ -387,3 +387,49 @@ func TestPacketsThroughABindingDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for each packet, %v without a behaviour", base, want)
 	}
 }
+
+// One path for both families: NAT66 keeps the same promises.
+func TestBehavioursOfIPv6(t *testing.T) {
+	t.Parallel()
+	r, err := router.New(router.Config{
+		Seed: 7,
+		Devices: []router.Device{
+			{Name: "lan", Addrs: [][2]string{{"fd00:1::1/64", ""}}},
+			{Name: "wan", Addrs: [][2]string{{"2001:db8::1/64", ""}}},
+		},
+		Routes:  []string{"default via 2001:db8::fe dev wan"},
+		RulesV6: router.Rules{Name: "rules.v6", Text: "*nat\n-A POSTROUTING -o wan -j MASQUERADE --filtering address-dependent\nCOMMIT\n"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	n := &natUnderTest{r, t}
+	if got := n.inject("lan", "ip6 fd00:1::10>2001:db8:9::9 / udp 5000>53 len=4"); got != "wan 2001:db8::1:5000>2001:db8:9::9:53" {
+		t.Fatalf("outwards: %q", got)
+	}
+	n.Advance(4 * time.Minute)
+	if got := n.inject("wan", "ip6 2001:db8:9::9>2001:db8::1 / udp 99>5000 len=4"); got != "lan 2001:db8:9::9:99>fd00:1::10:5000" {
+		t.Errorf("from another port of the server: %q", got)
+	}
+	if got := n.inject("wan", "ip6 2001:db8:9::7>2001:db8::1 / udp 99>5000 len=4"); got != "" {
+		t.Errorf("from a stranger: %q", got)
+	}
+}
+
+// Hole punching through a filter: what came too early neither gets in nor stands in the way of the hole, as a
+// connection of the router's own would.
+func TestEarlyPacketDoesNotBlockTheHole(t *testing.T) {
+	t.Parallel()
+	n := newNAT(t, "-j MASQUERADE --filtering address-and-port-dependent")
+	n.send("lan", client, server)
+	if got := n.send("wan", "198.51.100.77:6000", "203.0.113.1:5000"); got != "" {
+		t.Errorf("too early: %q", got)
+	}
+	if got := n.send("lan", client, "198.51.100.77:6000"); got != "wan 203.0.113.1:5000>198.51.100.77:6000" {
+		t.Errorf("the hole is made as %q", got)
+	}
+	if got := n.send("wan", "198.51.100.77:6000", "203.0.113.1:5000"); got != "lan 198.51.100.77:6000>"+client {
+		t.Errorf("through the hole: %q", got)
+	}
+}
