@@ -35,6 +35,7 @@ func (w *worker) gather(p *passage, user uint32) packet.Reason {
 			lost = lost || next != packet.ProtoHopByHop
 		}
 	}
+	p.bareHead = p.V6 && p.Data[6] != packet.ProtoHopByHop
 	p.Packet.Packet = whole
 	p.held = whole
 	return packet.ReasonNone

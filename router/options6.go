@@ -68,7 +68,7 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 		if off+n > len(p.Data) {
 			return packet.ReasonIPv6ExtHeader
 		}
-		if next == packet.ProtoHopByHop && off != 40 { // it stands first or is unknown
+		if next == packet.ProtoHopByHop && (off != 40 || p.bareHead) { // it stands first or is unknown
 			w.icmpError(p, errProtocol, uint32(named))
 			return packet.ReasonNoProtocol
 		}

@@ -50,6 +50,7 @@ type passage struct {
 	echo     bool           // the copy of a broadcast of ours that comes back to us
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
 	lost     int            // see gather; 0: no
+	bareHead bool           // it was gathered, and no hop-by-hop options came first
 	held     *packet.Packet // the datagram that reassembly lent us
 	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
 	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says

@@ -127,7 +127,7 @@ func (g *gen) mangle(c *chain, proto string) string {
 // sourcePorts are what sources are translated to. Ranges hold no port that occurs otherwise: the value that a router
 // picked is told from others by its number alone. They are wide enough that chance seldom picks the same port for the
 // reference again and again.
-var sourcePorts = []string{"5000", "100", "6000", "6100-6115", "61000-61031", "610-640", "6200-6201"}
+var sourcePorts = []string{"5000", "100", "6000", "6100-6115", "61000-61031", "610-640"}
 
 // translate draws a target of the nat table.
 func (g *gen) translate(c *chain, proto string) string {

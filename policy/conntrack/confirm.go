@@ -40,10 +40,10 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 		t.stats.insertFailed.Add(1)
 		return packet.ReasonConfirmClash
 	}
-	winner := t.holder(now, so, ho, &c.tuple[Original])
+	winner := t.holder(now, so, ho, c, Original)
 	forward := winner != nil
 	if winner == nil {
-		winner = t.holder(now, sr, hr, &c.tuple[Reply])
+		winner = t.holder(now, sr, hr, c, Reply)
 	}
 	if winner == nil {
 		if e := c.extension(); e != nil {
@@ -89,12 +89,13 @@ func (t *Table) confirmed(c *Conn) {
 	}
 }
 
-// holder is who stands under a tuple; the caller holds the shard. One whose time has run out gives way.
-func (t *Table) holder(now packet.Time, shard int, h uint64, k *Tuple) *Conn {
-	s := &t.shards[shard]
+// holder is who stands under of's tuple of this direction; the caller holds the shard. One whose time has run out gives way,
+// and so does one whose zone is another for the direction in which it stands there (nf_ct_key_equal).
+func (t *Table) holder(now packet.Time, shard int, h uint64, of *Conn, dir Dir) *Conn {
+	s, k := &t.shards[shard], &of.tuple[dir]
 	for l := link(s.bucket(h).Load()); l != 0; {
 		c, d := t.at(l), l.dir()
-		if c.tuple[d].same(k) && c.Expires() > now {
+		if c.tuple[d].same(k) && c.tuple[d].Zone == of.tuple[d].Zone && c.Expires() > now {
 			return c
 		}
 		l = link(c.next[d].Load())
@@ -118,7 +119,7 @@ func (t *Table) clash(now packet.Time, c, winner *Conn, forward bool, sr int, hr
 		winner.hold()
 		return true, packet.ReasonNone
 	}
-	if !forward || t.holder(now, sr, hr, &c.tuple[Reply]) != nil {
+	if !forward || t.holder(now, sr, hr, c, Reply) != nil {
 		return false, why
 	}
 	c.deadline.Store(int64(now.Add(time.Second)))
