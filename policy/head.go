@@ -129,11 +129,8 @@ func (c *Chain) next(i int, p *Packet, k *sifted) int {
 			continue
 		}
 		if ask&checkChain != 0 && p.ExtBad {
-			if p.FragOff == 0 {
-				p.HotDrop = true
-				break
-			}
-			continue
+			p.HotDrop = true // a later fragment of an extension header, too: ipv6_find_hdr does not say its offset then
+			break
 		}
 		if ask&checkProto != 0 && g.proto != 0 && (p.Proto == g.proto) == (not&checkProto != 0) {
 			continue

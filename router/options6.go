@@ -56,7 +56,7 @@ func (w *worker) destinationHeaders6(p *passage) packet.Reason {
 	for {
 		next, off, n, ok := it.Next()
 		if !ok {
-			if p.ExtBad || p.lost != 0 {
+			if proto, off := it.At(); p.ExtBad || p.lost != 0 && (proto != p.Proto || off != p.L4) {
 				return packet.ReasonIPv6ExtHeader
 			}
 			return packet.ReasonNone

@@ -105,6 +105,9 @@ func (p *Packet) ExtHeadersAt(proto uint8, off int) ExtIter {
 	return ExtIter{b: p.Data, proto: proto, off: off}
 }
 
+// At is the number and the offset of what Next would look at.
+func (e *ExtIter) At() (proto uint8, off int) { return e.proto, e.off }
+
 // Next gives the number, the offset and the length in bytes of the next extension header. The header may reach behind
 // the end of the packet: off+2 <= len(p.Data) always holds, off+n <= len(p.Data) need not. It is false at the
 // transport protocol, at "no next header", behind the header of a later fragment, and where the chain is cut.
