@@ -184,21 +184,7 @@ func tenThousand() []byte {
 	return []byte(b.String())
 }
 
-func TestTenThousandRulesLoadWithinASecond(t *testing.T) {
-	text := tenThousand()
-	start := time.Now()
-	set, err := iptables.Parse(policy.V4, "rules", text, iptables.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := iptables.Compile(set, nil, nil, 4); err != nil {
-		t.Fatal(err)
-	}
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("took %v", d)
-	}
-}
-
+// BenchmarkLoadTenThousandRules is how long a gateway takes to read ten thousand rules: parsing and compiling.
 func BenchmarkLoadTenThousandRules(b *testing.B) {
 	text := tenThousand()
 	b.ReportAllocs()
