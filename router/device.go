@@ -60,7 +60,11 @@ func (d *device) pathMTU(p *passage) int {
 func (w *worker) send(p *passage, out *device) packet.Reason {
 	mtu := out.pathMTU(p)
 	if p.in == nil {
-		mtu = w.r.paths.cap(p.Dst(), mtu, w.now)
+		dst := p.Dst()
+		if p.Duplicate {
+			dst = p.toward // its route is the way there
+		}
+		mtu = w.r.paths.cap(dst, mtu, w.now)
 	}
 	can := out.link.Offloads()
 	if !frag.Needed(p.Packet.Packet, mtu, can) {

@@ -104,7 +104,7 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	if p.Hook == policy.PreRouting || p.Hook == policy.Input {
 		q.DecTTL() // a copy that comes by here again dies at last
 	}
-	q.dest = d
+	q.dest, q.toward = d, gateway
 	w.copying = true
 	w.nested(q, w.output)
 	w.copying = false

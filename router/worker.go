@@ -53,6 +53,7 @@ type passage struct {
 	bareHead bool           // it was gathered, and no hop-by-hop options came first
 	held     *packet.Packet // the datagram that reassembly lent us
 	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
+	toward   packet.Addr    // of a copy: the router that it is sent to
 	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says
 }
 
