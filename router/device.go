@@ -41,6 +41,9 @@ func (t *traffic) add(n int) {
 	t.bytes += uint64(n)
 }
 
+// minMTU6 is the MTU that every IPv6 link has (RFC 8200 5).
+const minMTU6 = 1280
+
 func (d *device) isUp() bool { return d.up.Load() }
 
 // pathMTU is the MTU on p's way out here: that of the route, if it has one (also if it is larger, as in Linux), else that
@@ -50,8 +53,8 @@ func (d *device) pathMTU(p *passage) int {
 	if mtu == 0 {
 		mtu = int(d.mtu.Load())
 	}
-	if p.V6 && mtu < 1280 {
-		mtu = 1280 // RFC 8200 5: no link has less
+	if p.V6 {
+		mtu = max(mtu, minMTU6)
 	}
 	return mtu
 }

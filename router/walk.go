@@ -121,7 +121,11 @@ func (w *worker) forward(p *passage) packet.Reason {
 			return why
 		}
 	}
-	if mtu := out.pathMTU(p); frag.TooBig(p.Packet.Packet, mtu) {
+	mtu := out.pathMTU(p)
+	if p.V6 {
+		mtu = max(int(out.mtu.Load()), minMTU6) // that of the route is asked for on the way out (ip6_dst_mtu_maybe_forward)
+	}
+	if frag.TooBig(p.Packet.Packet, mtu) {
 		w.icmpError(p, errTooBig, uint32(mtu))
 		return packet.ReasonTooBig
 	}

@@ -129,6 +129,10 @@ func (r *Result) judge(ref, ours scenario.Player, run *scenario.Run) {
 	if r.Err = err; err != nil {
 		return
 	}
+	if twice(got.Vars) {
+		r.Skipped = "two random choices were the same"
+		return
+	}
 	for r.Diffs = scenario.Compare(s, got, 0); len(r.Diffs) > 0 && len(runs) <= reruns; r.Diffs = scenario.Compare(s, got, 0) {
 		again, err := scenario.Play(ref, s)
 		if err != nil {
@@ -157,6 +161,18 @@ func (r *Result) judge(ref, ours scenario.Player, run *scenario.Run) {
 			return
 		}
 	}
+}
+
+// twice tells whether two names stand for one value: then nobody can say which of them is meant where it occurs.
+func twice(vars map[string]uint64) bool {
+	seen := map[uint64]bool{}
+	for _, v := range vars {
+		if seen[v] {
+			return true
+		}
+		seen[v] = true
+	}
+	return false
 }
 
 // Save writes the scenario with the reference's answers to DIR/name.json, ready to be replayed.

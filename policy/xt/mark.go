@@ -40,10 +40,14 @@ func (m *markMatch) Done(*RuleInfo) (policy.Match, error) {
 func (m *markMatch) Match(p *policy.Packet) bool {
 	v := p.Mark
 	if m.conn {
-		if p.CT.Conn == nil {
+		switch {
+		case p.CT.Conn != nil:
+			v = p.CT.Conn.Mark()
+		case p.CT.Template != nil:
+			v = 0 // Linux takes the template for the packet's connection
+		default:
 			return false
 		}
-		v = p.CT.Conn.Mark()
 	}
 	return (v&m.mask == m.value) != m.not
 }
