@@ -101,7 +101,7 @@ func (f *fake) Collector() prometheus.Collector {
 // serve runs a server on a socket of its own.
 func serve(t *testing.T, b Backend) (path string) {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "moat", "moat.sock")
+	path = filepath.Join(short(t), "moat", "moat.sock")
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -315,7 +315,7 @@ func TestEventsStreamUntilTheReaderGoes(t *testing.T) {
 
 func TestALiveSocketIsRefusedAndAStaleOneReplaced(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "d", "moat.sock")
+	path := filepath.Join(short(t), "d", "moat.sock")
 	first, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -400,4 +400,23 @@ func FuzzParseQuery(f *testing.F) {
 			q.Filter.Match(&flow)
 		}
 	})
+}
+
+// short is a directory whose name leaves room for a socket's: that of t.TempDir has the name of the test in it.
+func short(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestAPathTooLongForASocketIsSaidSo(t *testing.T) {
+	t.Parallel()
+	_, err := Listen(filepath.Join(short(t), strings.Repeat("x", 120), "moat.sock"))
+	if err == nil || !strings.Contains(err.Error(), "choose a shorter one with --control") {
+		t.Errorf("%v", err)
+	}
 }

@@ -67,6 +67,9 @@ func vacant(path string) error {
 	return fmt.Errorf("a moat is already running on %s: stop it, or choose another path with --control", path)
 }
 
+// maxPath is how long the name of a socket may be (sun_path without its NUL).
+const maxPath = 107
+
 // bind makes the socket in a directory that only we can enter, sets its mode, and moves it to its name: at no moment can
 // somebody else connect, and a stale socket is replaced in one step.
 func bind(path string) (net.Listener, error) {
@@ -76,6 +79,9 @@ func bind(path string) (net.Listener, error) {
 	}
 	defer os.RemoveAll(tmp)
 	own := filepath.Join(tmp, "s")
+	if len(own) > maxPath {
+		return nil, fmt.Errorf("control socket %s: the path is %d bytes too long for a socket: choose a shorter one with --control", path, len(own)-maxPath)
+	}
 	l, err := net.Listen("unix", own)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
