@@ -104,7 +104,10 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	if p.Hook == policy.PreRouting || p.Hook == policy.Input {
 		q.DecTTL() // a copy that comes by here again dies at last
 	}
-	q.dest, q.toward = d, gateway
+	q.dest, q.toward, q.copyOf = d, gateway, p.In
+	if p.Hook == policy.PostRouting {
+		q.copyOf = p.Out
+	}
 	w.copying = true
 	w.nested(q, w.output)
 	w.copying = false
