@@ -17,7 +17,7 @@
 //
 // # Invariants
 //
-// A check never changes the topology. What it waits for it waits for in the lab's time.
+// Only "ip" changes the network; no check changes the topology. What a check waits for it waits for in the lab's time.
 //
 // # Concurrency
 //

@@ -2,6 +2,7 @@ package check
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -51,6 +52,10 @@ func run(l *lab.Lab, c *topology.Check) (why string, err error) {
 		return t.conntrack(), nil
 	case "advance":
 		l.Advance(time.Duration(c.Advance))
+	case "ip":
+		if err := l.Router(c.IP.Router).IP("ip " + strings.TrimSpace(c.IP.Run)); err != nil {
+			return "", fmt.Errorf("ip at %s: %w", c.IP.Router, err)
+		}
 	}
 	return "", nil
 }
@@ -142,7 +147,7 @@ func (t *tester) ping() error {
 	if err != nil {
 		return err
 	}
-	a, err := t.from.Ping(dst, lab.Probe{From: t.source, Timeout: t.timeout})
+	a, err := t.from.Ping(dst, lab.Probe{From: t.source, Size: t.c.Size, DF: t.c.DF, Timeout: t.timeout})
 	if err == nil && !a.Reply {
 		return errors.New(a.String())
 	}
@@ -163,7 +168,7 @@ func (t *tester) dial(network, address string) (net.Conn, error) {
 	return c, c.SetDeadline(time.Now().Add(t.timeout))
 }
 
-// connect is a handshake for TCP, and for UDP a datagram that is answered.
+// connect is a handshake for TCP, and for UDP a datagram that is answered. With a size all of it has to come back.
 func (t *tester) connect() error {
 	network, address, _ := strings.Cut(t.c.Connect, "://")
 	c, err := t.dial(network, strings.TrimSuffix(address, "/"))
@@ -171,14 +176,40 @@ func (t *tester) connect() error {
 		return err
 	}
 	defer c.Close()
-	if network == "tcp" {
+	switch {
+	case t.c.Size > 0:
+		return echo(c, t.c.Size)
+	case network == "tcp":
 		return nil
 	}
-	if _, err := c.Write([]byte("moat")); err != nil {
+	return echo(c, len("moat"))
+}
+
+// echo sends size bytes and reads as many.
+func echo(c net.Conn, size int) error {
+	if _, udp := c.RemoteAddr().(*net.UDPAddr); udp {
+		if _, err := c.Write(bytes.Repeat([]byte{'m'}, size)); err != nil {
+			return err
+		}
+		n, err := c.Read(make([]byte, 65536))
+		if err == nil && n != size {
+			return errAnswer(fmt.Sprintf("%d bytes came back for %d", n, size))
+		}
 		return err
 	}
-	_, err = c.Read(make([]byte, 65536))
-	return err
+	// In pieces, each of which is echoed before the next: neither end waits for room in a buffer.
+	piece := bytes.Repeat([]byte{'m'}, min(size, 16<<10))
+	for done := 0; done < size; {
+		part := piece[:min(len(piece), size-done)]
+		if _, err := c.Write(part); err != nil {
+			return err
+		}
+		n, err := io.ReadFull(c, part)
+		if done += n; err != nil {
+			return fmt.Errorf("%d of %d bytes came back: %w", done, size, err)
+		}
+	}
+	return nil
 }
 
 func (t *tester) get() error {
@@ -252,16 +283,15 @@ func (t *tester) receive() (string, error) {
 	}
 	to := t.l.Host(t.c.Receive.Host)
 	var seen atomic.Bool
-	defer to.Watch(func(s wire.Sighting) {
-		if p.Match(s.Data) {
+	look := func(s wire.Sighting) {
+		if p.Match(s.Data) && bytes.Contains(s.Data, []byte(t.c.Receive.Contains)) {
 			seen.Store(true)
 		}
-	})()
+	}
+	defer to.Watch(look)()
 	if datagram == nil {
 		for _, s := range to.Received() {
-			if p.Match(s.Data) {
-				seen.Store(true)
-			}
+			look(s)
 		}
 	} else if err := t.from.Send(datagram); err != nil {
 		return "", err

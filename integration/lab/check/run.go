@@ -91,11 +91,19 @@ func describe(c *topology.Check) string {
 		if c.Conntrack.Absent {
 			b.WriteString(" is absent")
 		}
+	case "ip":
+		fmt.Fprintf(&b, "ip at %s: %s", c.IP.Router, c.IP.Run)
 	case "advance":
 		b.WriteString("advance " + time.Duration(c.Advance).String())
 	}
+	if c.Size != 0 {
+		fmt.Fprintf(&b, " with %d bytes", c.Size)
+	}
 	if c.Receive != nil {
 		fmt.Fprintf(&b, " → %s receives %s", c.Receive.Host, c.Receive.Match)
+		if c.Receive.Contains != "" {
+			fmt.Fprintf(&b, " with %q", c.Receive.Contains)
+		}
 	}
 	if c.Error != "" {
 		b.WriteString(" → " + c.Error)

@@ -40,24 +40,20 @@ func Parse(name string, data []byte, dir string) (*Topology, error) {
 	if t.Name == "" {
 		t.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
-	for i, line := range checkLines(data) {
-		if i < len(t.Checks) {
-			t.Checks[i].Position = fmt.Sprintf("%s:%d", name, line)
-		}
-	}
+	t.place(name, data)
 	for i := range t.Routers {
 		r := &t.Routers[i]
 		for _, rules := range []struct {
 			text   *Text
 			family string
 		}{{&r.Rules.V4, "v4"}, {&r.Rules.V6, "v6"}} {
-			if err := rules.text.read(name, dir, r.Name, rules.family); err != nil {
+			if err := rules.text.read(name, dir, r, rules.family); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if err := t.Verify(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	return t, nil
 }
@@ -65,9 +61,9 @@ func Parse(name string, data []byte, dir string) (*Topology, error) {
 // UnmarshalYAML keeps what the file says; read finds out whether that is text or a name.
 func (t *Text) UnmarshalYAML(n *yaml.Node) error { return n.Decode(&t.Text) }
 
-func (t *Text) read(file, dir, router, family string) error {
+func (t *Text) read(file, dir string, r *Router, family string) error {
 	if t.Text == "" || strings.Contains(t.Text, "\n") {
-		t.Name = fmt.Sprintf("%s: rules %s of %s", file, family, router)
+		t.Name = fmt.Sprintf("%s: rules %s of %s", file, family, r.Name)
 		return nil
 	}
 	path := t.Text
@@ -76,7 +72,7 @@ func (t *Text) read(file, dir, router, family string) error {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("%s: router %s: rules: %s: %w", file, router, t.Text, cause(err))
+		return placed(r.Position, fmt.Errorf("router %s: rules: %s: %w", r.Name, t.Text, cause(err)))
 	}
 	t.Name, t.Text = path, string(b)
 	return nil
@@ -107,19 +103,30 @@ func readable(err error) string {
 	return strings.Join(lines, "; ")
 }
 
-// checkLines are the lines on which the entries of "checks" begin.
-func checkLines(data []byte) (lines []int) {
+// place notes on which lines networks, routers, hosts and checks begin.
+func (t *Topology) place(name string, data []byte) {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
-		return nil
+		return
 	}
 	root := doc.Content[0]
 	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value == "checks" {
-			for _, c := range root.Content[i+1].Content {
-				lines = append(lines, c.Line)
+		list := root.Content[i+1]
+		if list.Kind == yaml.AliasNode {
+			list = list.Alias
+		}
+		for j, entry := range list.Content {
+			at := fmt.Sprintf("%s:%d", name, entry.Line)
+			switch key := root.Content[i].Value; {
+			case key == "networks" && j < len(t.Networks):
+				t.Networks[j].Position = at
+			case key == "routers" && j < len(t.Routers):
+				t.Routers[j].Position = at
+			case key == "hosts" && j < len(t.Hosts):
+				t.Hosts[j].Position = at
+			case key == "checks" && j < len(t.Checks):
+				t.Checks[j].Position = at
 			}
 		}
 	}
-	return lines
 }

@@ -21,6 +21,7 @@ routers:
     routes: [default via 203.0.113.254]
     icmp_translation: off
 hosts:
+  - {name: isp, network: wan, addresses: [203.0.113.254/24]}
   - {name: laptop, network: lan, addresses: [192.168.1.10/24], routes: [default via 192.168.1.1], listen: [{proto: udp, port: 7}]}
 checks:
   - {from: laptop, ping: 203.0.113.9}
@@ -46,7 +47,7 @@ func TestParseReadsUnits(t *testing.T) {
 	if top.Router("gw").ICMPTranslation != "off" {
 		t.Error("off is a word here, not a truth value")
 	}
-	if c := top.Checks[1]; c.Kind() != "never" || c.Position != "lab.yaml:16" {
+	if c := top.Checks[1]; c.Kind() != "never" || c.Position != "lab.yaml:17" {
 		t.Errorf("check: %q at %s", c.Kind(), c.Position)
 	}
 }
@@ -67,18 +68,33 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"proto: udp, port: 7", "proto: icmp, port: 7", `proto "icmp"`},
 		{"port: 7", "port: 70000", "port 70000"},
 		{"icmp_translation: off", "icmp_translation: no", `"no": want on or off`},
-		{"from: laptop, ping", "from: phone, ping", `no host "phone": there is laptop`},
+		{"from: laptop, ping", "from: phone, ping", `no host "phone": there is isp, laptop`},
 		{"ping: 203.0.113.9", "ping: 203.0.113.9, http: 'http://a/'", "this one has ping and http"},
 		{"{from: laptop, ping: 203.0.113.9}", "{from: laptop}", "a check needs one of"},
 		{"never: {network: wan,", "never: {network: dsl,", `no network "dsl"`},
-		{"icmp_translation: off", "rules: {v4: nowhere.rules}", "nowhere.rules: no such file"},
+		{"icmp_translation: off", "rules: {v4: nowhere.rules}", "lab.yaml:6: router gw: rules: nowhere.rules: no such file"},
+		{"mtu: 1492", "mtu: 20", "lab.yaml:3: network wan: mtu 20"},
+		{"192.168.1.10/24", "192.168.1.1/24", "lab.yaml:14: host laptop: address 192.168.1.1: router gw has it on network lan"},
+		{"via 192.168.1.1]", "via 192.168.1.2]", "lab.yaml:14: host laptop: gateway 192.168.1.2 is no neighbour's address: there is 192.168.1.1"},
+		{"via 192.168.1.1]", "via 203.0.113.1]", "gateway 203.0.113.1 is no neighbour's address"},
+		{"via 203.0.113.254", "via 203.0.113.253", "lab.yaml:6: router gw: gateway 203.0.113.253 is no neighbour's address: there is 203.0.113.254, 192.168.1.10"},
+		{"ping: 203.0.113.9", "ping: server", `lab.yaml:16: check 1: ping: there is no host "server": there is isp, laptop`},
+		{"ping: 203.0.113.9", "connect: 'udp://server:7'", `connect: there is no host "server"`},
+		{"ping: 203.0.113.9", "send: 'ip5 a>b'", "lab.yaml:16: check 1: send: "},
+		{"ping: 203.0.113.9", "ping: 203.0.113.9, source: here", `source: "here" is not an address`},
+		{"ping: 203.0.113.9", "http: 'http://laptop/', size: 4", "size belongs to ping and connect"},
+		{"ping: 203.0.113.9", "ping: 203.0.113.9, size: -1", "size -1"},
+		{"ip4 192.168.0.0/16>", "udp >7", `say "* / udp >7"`},
+		{"ip4 192.168.0.0/16>", "ip4 10.0.0.0/40>", "lab.yaml:17: check 2: never: "},
+		{"{from: laptop, ping: 203.0.113.9}", "{ip: {router: gx, run: route flush}}", `ip: there is no router "gx": there is gw`},
+		{"{from: laptop, ping: 203.0.113.9}", "{ip: {router: gw}}", "ip: run: what?"},
 	} {
 		text := strings.Replace(good, tt.old, tt.new, 1)
 		if text == good {
 			t.Fatalf("%q is not in the file", tt.old)
 		}
 		_, err := topology.Parse("lab.yaml", []byte(text), ".")
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "lab.yaml: ") {
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "lab.yaml:") {
 			t.Errorf("%s: %v, want %q", tt.new, err, tt.want)
 		}
 	}

@@ -18,6 +18,7 @@ func TestNATShorthand(t *testing.T) {
 	} {
 		top := Topology{
 			Networks: []Network{{Name: "lan"}, {Name: "wan"}},
+			Hosts:    []Host{{Name: "isp", Network: "wan", Addresses: []string{"203.0.113.254/24"}}},
 			Routers: []Router{{
 				Name: "gw", NAT: c.nat, Routes: []string{c.route},
 				Interfaces: []Interface{{Name: "lan", Addresses: []string{"192.168.1.1/24"}}, {Name: "wan", Addresses: []string{"203.0.113.1/24"}}},

@@ -24,6 +24,7 @@ type Network struct {
 	Duplicate Share      `yaml:"duplicate"` // that arrive twice
 	Rate      Rate       `yaml:"rate"`      // for each sender; 0: no limit
 	Down      []Downtime `yaml:"down"`      // when it carries nothing
+	Position  string     `yaml:"-"`         // file and line
 }
 
 // Downtime is a time in which a network carries nothing, counted from the start of the lab.
@@ -49,6 +50,7 @@ type Router struct {
 	Conntrack       string      `yaml:"conntrack"`        // always (default) or when-used
 	ICMPTranslation string      `yaml:"icmp_translation"` // on (default) or off
 	Listen          []Listen    `yaml:"listen"`
+	Position        string      `yaml:"-"` // file and line
 }
 
 // Rules is iptables-save text for each family: in the file itself (of more than one line), or the name of a file beside
@@ -77,6 +79,7 @@ type Host struct {
 	Addresses []string `yaml:"addresses"`
 	Routes    []string `yaml:"routes"` // words of ip route add; gateways are members of the network
 	Listen    []Listen `yaml:"listen"`
+	Position  string   `yaml:"-"` // file and line
 }
 
 // Listen is a built-in service: echo, discard, http or silent (host.Service).
@@ -101,10 +104,13 @@ type Check struct {
 	Never      *Never      `yaml:"never"`      // what no network may carry, over the whole run
 	Conntrack  *Connection `yaml:"conntrack"`  // an entry that a router has to have
 	Advance    Duration    `yaml:"advance"`    // let time pass
+	IP         *IP         `yaml:"ip"`         // a change at a router
 
 	Source   string   `yaml:"source"`   // address to ask from
 	Hops     []string `yaml:"hops"`     // of traceroute: addresses, "*" for a silent one
 	Body     string   `yaml:"body"`     // of http: a part of what is answered
+	Size     int      `yaml:"size"`     // of ping and connect: bytes of payload, all of which have to come back
+	DF       bool     `yaml:"df"`       // of ping, IPv4: don't fragment
 	Fails    bool     `yaml:"fails"`    // ping, connect and http: no answer is the right one
 	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout"
 	ErrorBy  string   `yaml:"error_by"` // the outer source of that error
@@ -114,8 +120,15 @@ type Check struct {
 
 // Receive is a datagram that a host has to receive, as a pattern in packet notation.
 type Receive struct {
-	Host  string `yaml:"host"`
-	Match string `yaml:"match"`
+	Host     string `yaml:"host"`
+	Match    string `yaml:"match"`
+	Contains string `yaml:"contains"` // bytes that it has somewhere, for protocols that carry addresses
+}
+
+// IP is a command of ip(8) at a router: the network changes, and what was there has to cope.
+type IP struct {
+	Router string `yaml:"router"`
+	Run    string `yaml:"run"` // as "route replace default via 192.0.2.1 dev lte", without the ip before it
 }
 
 // Never is a pattern in packet notation that must not occur on a network ("" is all of them).

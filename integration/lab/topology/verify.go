@@ -28,47 +28,61 @@ func (t *Topology) Verify() error {
 	for i := range t.Networks {
 		n := &t.Networks[i]
 		if err := claim(n.Name, "network"); err != nil {
-			return err
+			return placed(n.Position, err)
 		}
 		if n.MTU == 0 {
 			n.MTU = 1500
 		}
 		if n.MTU < 68 || n.MTU > 65535 {
-			return fmt.Errorf("network %s: mtu %d: want 68 to 65535", n.Name, n.MTU)
+			return placed(n.Position, fmt.Errorf("network %s: mtu %d: want 68 to 65535", n.Name, n.MTU))
 		}
 	}
 	seen = map[string]string{} // networks and machines may share a name
 	for i := range t.Routers {
 		if err := t.verifyRouter(&t.Routers[i], claim); err != nil {
-			return err
+			return placed(t.Routers[i].Position, err)
 		}
 	}
 	for i := range t.Hosts {
-		h := &t.Hosts[i]
-		if err := claim(h.Name, "host"); err != nil {
-			return err
+		if err := t.verifyHost(&t.Hosts[i], claim); err != nil {
+			return placed(t.Hosts[i].Position, err)
 		}
-		where := "host " + h.Name
-		if t.Network(h.Network) == nil {
-			return t.noNetwork(where, h.Network)
-		}
-		if err := verifyAddresses(where, h.Addresses); err != nil {
-			return err
-		}
-		if _, err := Vias(h.Routes); err != nil {
-			return fmt.Errorf("%s: %w", where, err)
-		}
-		if err := verifyListen(where, h.Listen); err != nil {
-			return err
-		}
+	}
+	if err := t.verifyNeighbours(); err != nil {
+		return err
 	}
 	for i := range t.Checks {
 		c := &t.Checks[i]
 		if err := c.verify(t); err != nil {
-			return fmt.Errorf("check %d (%s): %w", i+1, c.Position, err)
+			return placed(c.Position, fmt.Errorf("check %d: %w", i+1, err))
 		}
 	}
 	return nil
+}
+
+// placed puts file and line before an error, where the topology comes from a file.
+func placed(position string, err error) error {
+	if position == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", position, err)
+}
+
+func (t *Topology) verifyHost(h *Host, claim func(name, what string) error) error {
+	if err := claim(h.Name, "host"); err != nil {
+		return err
+	}
+	where := "host " + h.Name
+	if t.Network(h.Network) == nil {
+		return t.noNetwork(where, h.Network)
+	}
+	if err := verifyAddresses(where, h.Addresses); err != nil {
+		return err
+	}
+	if _, err := Vias(h.Routes); err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return verifyListen(where, h.Listen)
 }
 
 func (t *Topology) verifyRouter(r *Router, claim func(name, what string) error) error {

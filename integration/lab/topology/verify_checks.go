@@ -2,12 +2,16 @@ package topology
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/moat-router/moat/integration/lab/pattern"
+	"github.com/moat-router/moat/stack/packet"
 )
 
 // Kind is the key that says what a check does: "ping", "connect", "http", "traceroute", "send", "receive", "never",
-// "conntrack" or "advance".
+// "conntrack", "advance" or "ip".
 func (c *Check) Kind() string {
 	kinds := c.kinds()
 	if len(kinds) == 0 {
@@ -31,6 +35,7 @@ func (c *Check) kinds() (list []string) {
 	add("never", c.Never != nil)
 	add("conntrack", c.Conntrack != nil)
 	add("advance", c.Advance != 0)
+	add("ip", c.IP != nil)
 	return list
 }
 
@@ -39,7 +44,7 @@ func (c *Check) verify(t *Topology) error {
 	kinds := c.kinds()
 	switch {
 	case len(kinds) == 0:
-		return fmt.Errorf("a check needs one of ping, connect, http, traceroute, send, receive, never, conntrack, advance")
+		return fmt.Errorf("a check needs one of ping, connect, http, traceroute, send, receive, never, conntrack, advance, ip")
 	case len(kinds) > 1:
 		return fmt.Errorf("a check does one thing; this one has %s", strings.Join(kinds, " and "))
 	}
@@ -57,7 +62,14 @@ func (c *Check) verify(t *Topology) error {
 		}
 	case "conntrack":
 		if t.Router(c.Conntrack.Router) == nil {
-			return fmt.Errorf("conntrack: there is no router %q", c.Conntrack.Router)
+			return t.noRouter("conntrack", c.Conntrack.Router)
+		}
+	case "ip":
+		if t.Router(c.IP.Router) == nil {
+			return t.noRouter("ip", c.IP.Router)
+		}
+		if strings.TrimSpace(c.IP.Run) == "" {
+			return fmt.Errorf("ip: run: what? Say \"route replace ...\" or \"addr add ...\"")
 		}
 	}
 	if c.Receive != nil && t.Host(c.Receive.Host) == nil {
@@ -75,7 +87,76 @@ func (c *Check) verify(t *Topology) error {
 			return fmt.Errorf("http: %q: want http://ADDRESS/", c.HTTP)
 		}
 	}
+	return c.verifyDetails(t)
+}
+
+// verifyDetails reads what would otherwise be found out when the check runs: names, addresses and packet notation.
+func (c *Check) verifyDetails(t *Topology) error {
+	for _, target := range []struct{ kind, name string }{
+		{"ping", c.Ping}, {"traceroute", c.Traceroute}, {"connect", hostname(c.Connect)}, {"http", hostname(c.HTTP)},
+	} {
+		if _, err := netip.ParseAddr(target.name); target.name != "" && err != nil && t.Host(target.name) == nil {
+			return t.noHost(target.kind, target.name)
+		}
+	}
+	for _, a := range []struct{ key, text string }{{"source", c.Source}, {"error_by", c.ErrorBy}} {
+		if _, err := netip.ParseAddr(a.text); a.text != "" && err != nil {
+			return fmt.Errorf("%s: %q is not an address", a.key, a.text)
+		}
+	}
+	if c.Send != "" {
+		if _, err := packet.Build(c.Send); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+	}
+	if c.Receive != nil {
+		if err := verifyPattern(c.Receive.Match); err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+	}
+	if c.Never != nil {
+		if err := verifyPattern(c.Never.Match); err != nil {
+			return fmt.Errorf("never: %w", err)
+		}
+	}
+	if kind := c.Kind(); c.Size != 0 && kind != "ping" && kind != "connect" || c.DF && kind != "ping" {
+		return fmt.Errorf("%s: size belongs to ping and connect, df to ping", kind)
+	}
+	if c.Size < 0 || c.Size > maxSize {
+		return fmt.Errorf("size %d: want 1 to %d", c.Size, maxSize)
+	}
 	return nil
+}
+
+// verifyPattern reads a pattern, and refuses one that could never match: a datagram begins with its IP header.
+func verifyPattern(match string) error {
+	if _, err := pattern.Parse(match); err != nil {
+		return err
+	}
+	if first := strings.Fields(match)[0]; first != "ip4" && first != "ip6" && first != "*" {
+		return fmt.Errorf("pattern %q: a datagram begins with ip4 or ip6; say \"* / %s\" for either", match, match)
+	}
+	return nil
+}
+
+// maxSize bounds what a check sends, in bytes.
+const maxSize = 16 << 20
+
+// hostname is the name in a URL that verify has read; "" for none.
+func hostname(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func (t *Topology) noRouter(what, name string) error {
+	var names []string
+	for _, r := range t.Routers {
+		names = append(names, r.Name)
+	}
+	return fmt.Errorf("%s: there is no router %q: there is %s", what, name, strings.Join(names, ", "))
 }
 
 func (t *Topology) noHost(what, name string) error {
