@@ -195,7 +195,7 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 	}
 	l, err := lab.Open(j.topology, o)
 	if err != nil {
-		return err
+		return written(err)
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	switch {
@@ -213,10 +213,18 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 	return l.Err()
 }
 
+// written tells mistakes in the topology, which are the caller's, from what the machine refuses.
+func written(err error) error {
+	if m := (*topology.Mistake)(nil); errors.As(err, &m) {
+		return caller(err)
+	}
+	return err
+}
+
 func (c *command) testLab(l *lab.Lab, junit string) error {
 	outcomes, err := check.Run(l, l.Topology.Checks)
 	if err != nil {
-		return err
+		return written(err)
 	}
 	if err := check.TAP(c.stdout, outcomes); err != nil {
 		return err

@@ -48,3 +48,42 @@ func TestLabMistakesExitTwo(t *testing.T) {
 		}
 	}
 }
+
+func TestLabMistakesInTheFileExitTwoWithTheirLine(t *testing.T) {
+	t.Parallel()
+	const file = `networks: [{name: w}]
+routers:
+  - name: r
+    interfaces: [{name: w, addresses: [10.0.0.1/24]}]
+hosts:
+  - {name: a, network: w, addresses: [10.0.0.2/24], routes: [default via 10.0.0.1], listen: [{proto: udp, port: 7}]}
+checks:
+  - {from: a, ping: 10.0.0.1}
+`
+	for _, tt := range []struct{ old, new, want string }{
+		{"from: a", "from: b", `wrong.yaml:8: check 1: from: there is no host "b"`},
+		{"from: a, ", "", "wrong.yaml:8: check 1: ping: from which host?"},
+		{"ping: 10.0.0.1", "name: x", "wrong.yaml:8: check 1: a check needs one of ping,"},
+		{"{from: a, ping: 10.0.0.1}", "ip: {router: r, run: rout add}", "wrong.yaml:8: ip at r: "},
+		{"10.0.0.2/24", "10.0.0.1/24", "wrong.yaml:6: host a: address 10.0.0.1: router r has it on network w"},
+		{"via 10.0.0.1", "via 10.0.0.9", "wrong.yaml:6: host a: gateway 10.0.0.9 is no neighbour's address: there is 10.0.0.1"},
+		{"default via 10.0.0.1", "default", `wrong.yaml:6: host a: route "default" leads nowhere`},
+		{"port: 7", "port: 7, service: ftp", `wrong.yaml:6: host a: listen: "ftp" is no service`},
+		{"10.0.0.1/24]}]", "10.0.0.1/24]}]\n    sysctls: [net.ipv4.nonsense=1]", "wrong.yaml:3: router r: there is no sysctl"},
+		{"10.0.0.1/24]}]", "10.0.0.1/24]}]\n    routes: [10.1.0.0/24 dev x]", "wrong.yaml:3: router r: route"},
+		{"10.0.0.1/24]}]", "10.0.0.1/24]}]\n    rules: {v4: \"*nat\\n-A POSTROUTING -j MASQUERAD\\nCOMMIT\\n\"}", `did you mean "MASQUERADE"?`},
+	} {
+		wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+		text := strings.Replace(file, tt.old, tt.new, 1)
+		if text == file {
+			t.Fatalf("%q is not in the file", tt.old)
+		}
+		if err := os.WriteFile(wrong, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := moat("", "lab", wrong, "test", "--hosts", "virtual")
+		if code != 2 || !strings.Contains(errs, tt.want) || out != "" {
+			t.Errorf("%s: exit %d, %q %q; want 2 and %q", tt.new, code, out, errs, tt.want)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	}
 	for i := range t.Routers {
 		if err := l.addRouter(&t.Routers[i]); err != nil {
-			return l, err
+			return l, &topology.Mistake{Position: t.Routers[i].Position, Err: err}
 		}
 	}
 	for i := range t.Hosts {

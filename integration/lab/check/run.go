@@ -60,10 +60,7 @@ func Run(l *lab.Lab, checks []topology.Check) ([]Outcome, error) {
 }
 
 func at(c *topology.Check, err error) error {
-	if c.Position == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", c.Position, err)
+	return &topology.Mistake{Position: c.Position, Err: err}
 }
 
 // describe is the name of a check that has none.

@@ -60,13 +60,23 @@ func (t *Topology) Verify() error {
 	return nil
 }
 
-// placed puts file and line before an error, where the topology comes from a file.
-func placed(position string, err error) error {
-	if position == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", position, err)
+// Mistake is an error of whoever wrote the topology.
+type Mistake struct {
+	Position string // file and line; "" without a file
+	Err      error
 }
+
+func (m *Mistake) Error() string {
+	if m.Position == "" {
+		return m.Err.Error()
+	}
+	return m.Position + ": " + m.Err.Error()
+}
+
+// Unwrap is the error without its place.
+func (m *Mistake) Unwrap() error { return m.Err }
+
+func placed(position string, err error) error { return &Mistake{position, err} }
 
 func (t *Topology) verifyHost(h *Host, claim func(name, what string) error) error {
 	if err := claim(h.Name, "host"); err != nil {
@@ -81,6 +91,15 @@ func (t *Topology) verifyHost(h *Host, claim func(name, what string) error) erro
 	}
 	if _, err := Vias(h.Routes); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
+	}
+	for _, words := range h.Routes {
+		f := strings.Fields(words)
+		leads := func(words ...string) bool {
+			return slices.ContainsFunc(f, func(w string) bool { return slices.Contains(words, w) })
+		}
+		if !leads("via", "dev", "blackhole", "unreachable", "prohibit") {
+			return fmt.Errorf("%s: route %q leads nowhere: want DESTINATION via GATEWAY", where, words)
+		}
 	}
 	return verifyListen(where, h.Listen)
 }
@@ -146,11 +165,17 @@ func verifyAddresses(where string, list []string) error {
 	return nil
 }
 
+// services are those of host.Service.
+var services = []string{"echo", "discard", "http", "silent"}
+
 func verifyListen(where string, list []Listen) error {
 	for i := range list {
 		l := &list[i]
 		if l.Service == "" {
 			l.Service = "echo"
+		}
+		if !slices.Contains(services, l.Service) {
+			return fmt.Errorf("%s: listen: %q is no service: want %s", where, l.Service, strings.Join(services, ", "))
 		}
 		if l.Proto != "tcp" && l.Proto != "udp" {
 			return fmt.Errorf("%s: listen: proto %q: want tcp or udp", where, l.Proto)

@@ -156,6 +156,9 @@ func (t *Topology) noRouter(what, name string) error {
 	for _, r := range t.Routers {
 		names = append(names, r.Name)
 	}
+	if len(names) == 0 {
+		return fmt.Errorf("%s: there is no router %q, nor any other", what, name)
+	}
 	return fmt.Errorf("%s: there is no router %q: there is %s", what, name, strings.Join(names, ", "))
 }
 
