@@ -1,7 +1,9 @@
 package check_test
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,13 +16,13 @@ import (
 func course(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../../configs/labs/*.yaml")
-	if err != nil || len(files) < 3 {
+	if err != nil || len(files) < 17 {
 		t.Fatalf("the course of labs is not where it was: %v %v", files, err)
 	}
 	return files
 }
 
-func holds(t *testing.T, file string, mode lab.Mode) {
+func holds(t *testing.T, file string, mode lab.Mode) []check.Outcome {
 	t.Helper()
 	top, err := topology.Load(file)
 	if err != nil {
@@ -50,6 +52,7 @@ func holds(t *testing.T, file string, mode lab.Mode) {
 			t.Errorf("%s: %s: %s", o.Position, o.Name, o.Why)
 		}
 	}
+	return outcomes
 }
 
 // span is the time that a lab lets pass.
@@ -86,5 +89,33 @@ func TestCourseHoldsWithKernelHosts(t *testing.T) {
 			t.Parallel()
 			holds(t, file, lab.Kernel)
 		})
+	}
+}
+
+func TestLabOfTheREADMEHolds(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, labs, _ := strings.Cut(string(b), "\n## Labs\n")
+	_, text, _ := strings.Cut(labs, "```yaml\n")
+	text, labs, ok := strings.Cut(text, "```\n")
+	if !ok {
+		t.Fatal("the README shows no topology")
+	}
+	file := filepath.Join(t.TempDir(), "home.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	outcomes := holds(t, file, lab.Virtual)
+	var tap strings.Builder
+	if err := check.TAP(&tap, outcomes); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(tap.String()) {
+		if !strings.Contains(labs, "    "+line) {
+			t.Errorf("the README does not show %s", line)
+		}
 	}
 }

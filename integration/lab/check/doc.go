@@ -12,6 +12,8 @@
 //	  - {from: laptop, ping: 203.0.113.9}
 //	  - {from: outside, connect: "udp://1.2.3.10:99", error: icmp 3/3, error_by: 1.2.3.10}
 //	  - {from: laptop, send: "ip4 192.168.1.10>203.0.113.9 / udp 4000>7 len=4", receive: {host: server, match: "ip4 203.0.113.1>203.0.113.9 / udp >7"}}
+//	  - {from: laptop, connect: "tcp://server:7", size: 100000}
+//	  - ip: {router: gw, run: "route replace default via 198.51.100.2 dev lte"}
 //	  - never: {network: wan, match: "ip4 192.168.0.0/16>"}
 //	  - never: {network: wan, match: "* / [ip4 >192.168.0.0/16"}
 //
