@@ -111,7 +111,7 @@ type Check struct {
 	Body     string   `yaml:"body"`     // of http: a part of what is answered
 	Size     int      `yaml:"size"`     // of ping and connect: bytes of payload, all of which have to come back
 	DF       bool     `yaml:"df"`       // of ping, IPv4: don't fragment
-	Fails    bool     `yaml:"fails"`    // ping, connect and http: no answer is the right one
+	Fails    bool     `yaml:"fails"`    // ping, connect, http and receive: nothing is the right answer
 	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout"
 	ErrorBy  string   `yaml:"error_by"` // the outer source of that error
 	Timeout  Duration `yaml:"timeout"`  // default: 1s
