@@ -63,11 +63,21 @@ func (w *worker) learnPMTU(p *passage) {
 	}
 	tooBig := !p.V6 && h[0] == 3 && h[1] == 4 || p.V6 && h[0] == 2
 	q, ok := p.Quote()
-	if !tooBig || !ok || mtu == 0 || q.L4Len() < 8 || !w.s.fib.Owns(q.Src(), 0) {
+	if !tooBig || !ok || mtu == 0 {
 		return
 	}
-	if p.V6 && q.Proto() != protoICMPv6 || !p.V6 && (q.Proto() != protoICMP || q.L4Bytes()[0] != 0) {
-		return
+	if p.V6 {
+		// IPv6 does not ask whether the quoted packet was ours.
+		if q.Proto() != protoICMPv6 || q.L4Len() < 8 {
+			return
+		}
+	} else {
+		// IPv4 does, and looks behind the quoted header, also of a later fragment, for the type of an echo reply.
+		b := q.Bytes()
+		at := int(b[0]&15) * 4
+		if q.Proto() != protoICMP || len(b) < at+8 || b[at] != 0 || !w.s.fib.Owns(q.Src(), 0) {
+			return
+		}
 	}
 	d := w.s.fib.Lookup(fib.Key{V6: p.V6, Dst: q.Dst(), Src: q.Src()})
 	out := w.r.dev(d.Dev)
