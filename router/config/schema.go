@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/moat-router/moat/router/sysctl"
 )
 
 // kind is what may stand behind a key.
@@ -256,7 +258,7 @@ func oneOf(words []string) string {
 func closest(key string, keys map[string]field) (best string) {
 	bestDistance := 3
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		if d := distance(strings.ToLower(strings.ReplaceAll(key, "-", "_")), k); d < bestDistance {
+		if d := sysctl.Distance(strings.ToLower(strings.ReplaceAll(key, "-", "_")), k); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
@@ -269,25 +271,4 @@ func suggest(meant string, keys map[string]field) string {
 		return fmt.Sprintf("did you mean %s?", meant)
 	}
 	return known(keys)
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(row[j]+1, row[j-1]+1, cost)
-		}
-	}
-	return row[len(b)]
 }

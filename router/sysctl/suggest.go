@@ -9,7 +9,7 @@ import (
 func (v *Values) suggest(plain, dev string) string {
 	best, bestDistance := "", 1<<30
 	for i := range rows {
-		d := distance(plain, rows[i].name)
+		d := Distance(plain, rows[i].name)
 		// The last part alone counts too: people forget the path.
 		if tail := rows[i].name[strings.LastIndex(rows[i].name, ".")+1:]; plain[strings.LastIndex(plain, ".")+1:] == tail {
 			d = min(d, 2)
@@ -27,8 +27,9 @@ func (v *Values) suggest(plain, dev string) string {
 	return fmt.Sprintf(": did you mean %s?", expand(best, dev))
 }
 
-// distance is Levenshtein's.
-func distance(a, b string) int {
+// Distance is Levenshtein's: how many bytes have to be put in, left out or changed to make b of a. The configuration's
+// suggestions use it, too.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
