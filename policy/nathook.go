@@ -29,8 +29,7 @@ func (rs *Ruleset) Translate(h Hook, p *Packet, icmp bool) Verdict {
 	switch p.CT.Info {
 	case conntrack.Related, conntrack.RelatedReply, conntrack.NewConn:
 		if p.CT.Info != conntrack.NewConn && p.isICMP() {
-			// Linux remembers a sum that it has looked at, and looks again only where the packet is delivered.
-			if icmp && (h != PostRouting && !p.TransportSumOK() || !nat.TranslateICMP(p.W.CT, p.Packet, p.CT, m)) {
+			if icmp && (!p.SumOK(h == PreRouting || h == Input) || !nat.TranslateICMP(p.W.CT, p.Packet, p.CT, m)) {
 				p.Reason = packet.ReasonNATUntranslatable
 				return Drop
 			}

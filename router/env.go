@@ -94,9 +94,10 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 		w.end(q, packet.ReasonNone)
 		return
 	}
-	q.Mark, q.Trace, q.Duplicate = p.Mark, p.Trace, true
+	q.Mark, q.Trace, q.Duplicate, q.Summed = p.Mark, p.Trace, true, p.Summed
 	q.FragMax = p.FragMax // it is cut again, though not where it was
-	q.ownCut = p.FragMax != 0 && !p.V6 || p.In == nil
+	// What connection tracking has made whole may be cut again, what local delivery has may not (skb->ignore_df).
+	q.ownCut = p.FragMax != 0 && !p.V6 && w.s.gather[policy.V4] || p.In == nil
 	q.CT.Info = conntrack.Untracked
 	if !p.V6 {
 		q.SetDF(true) // no one cuts the copy, or errors about it would come back
@@ -104,7 +105,7 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	if p.Hook == policy.PreRouting || p.Hook == policy.Input {
 		q.DecTTL() // a copy that comes by here again dies at last
 	}
-	q.dest, q.toward, q.copyOf = d, gateway, p.In
+	q.dest, q.toward, q.copyOf, q.came = d, gateway, p.In, w.r.dev(index(p.In))
 	if p.Hook == policy.PostRouting {
 		q.copyOf = p.Out
 	}

@@ -3,8 +3,6 @@ package router
 import (
 	"encoding/binary"
 
-	"gvisor.dev/gvisor/pkg/tcpip/checksum"
-
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/packet"
@@ -199,8 +197,12 @@ func (w *worker) errorSource(p *passage) (packet.Addr, bool) {
 }
 
 func (w *worker) errorSourceFromRoute(p *passage, dest fib.Result) packet.Addr {
-	if p.V6 && p.in != nil {
-		if a := w.s.fib.SelectAddr(true, p.in.Index, p.Src(), fib.ScopeUniverse); !a.IsZero() {
+	in := p.in
+	if in == nil {
+		in = p.came
+	}
+	if p.V6 && in != nil {
+		if a := w.s.fib.SelectAddr(true, in.Index, p.Src(), fib.ScopeUniverse); !a.IsZero() {
 			return a
 		}
 	}
@@ -240,7 +242,7 @@ func (w *worker) reject(p *passage) {
 // Linux (nf_reject_verify_csum) leaves out protocols whose checksum is optional or of another kind, and takes every
 // protocol it does not know for one with an internet checksum from its first byte on.
 func (p *passage) answerable() bool {
-	if p.CsumGood || p.NeedsCsum {
+	if p.SumUnnecessary() {
 		return true
 	}
 	b := p.L4Bytes()
@@ -255,18 +257,10 @@ func (p *passage) answerable() bool {
 	case protoGRE, protoESP, protoAH, protoSCTP, protoUDPLite:
 		return true
 	}
-	sum := uint16(0)
-	if !p.V6 {
-		// Linux sums over the IP header, too. That makes no difference, but where options were noted and the header's
-		// own checksum has not followed yet: then there is no answer, unless conntrack has summed before.
-		sum = 0xffff
-		if !p.summed {
-			sum = checksum.Checksum(p.Data[:p.HeaderLen()], 0)
-		}
-	}
-	if p.V6 || p.Proto == protoTCP || p.Proto == protoUDP {
-		src, dst := p.Src(), p.Dst()
-		sum = checksum.Combine(sum, packet.PseudoSum(src.Wire(p.V6), dst.Wire(p.V6), p.Proto, len(b)))
-	}
-	return checksum.Checksum(b, sum) == 0xffff
+	return p.hookSumOK()
+}
+
+// hookSumOK is what a hook finds that asks for the checksum.
+func (p *passage) hookSumOK() bool {
+	return p.SumOK(p.Hook == policy.PreRouting || p.Hook == policy.Input)
 }

@@ -91,11 +91,11 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 			return packet.ReasonLocalChecksum
 		}
 		if n < len(b) {
-			p.head6 = 0 // what conntrack has summed up was more
+			p.Summed = packet.Summed{} // what conntrack has summed up was more
 		}
 		p.Data = p.Data[:p.L4+n]
 	}
-	if p.staleSum() || !p.sumStands() && !p.liteOrWholeSumOK(n) {
+	if p.staleSum() || !p.SumStands() && !p.liteOrWholeSumOK(n) {
 		return packet.ReasonLocalChecksum
 	}
 	if taken, why := w.toSocket(p); taken {
@@ -110,29 +110,16 @@ func (w *worker) deliverUDP(p *passage) packet.Reason {
 	return packet.ReasonNoSocket
 }
 
-// staleSum tells whether Linux would take the checksum of an IPv6 UDP packet for wrong although it is right: conntrack
-// had summed up the whole packet, header included, and then a rule changed the header (TOS, hop limit), which in IPv6
-// no checksum of its own makes up for. UDP trusts such a sum where it would be long to compute (CHECKSUM_BREAK).
+// staleSum tells whether Linux would take the checksum of a UDP packet for wrong although it may be right: a hook has
+// summed up the whole packet, header included, and then a rule changed the header (TOS, hop limit), which in IPv6 no
+// checksum of its own makes up for. UDP trusts such a sum where it would be long to compute (CHECKSUM_BREAK).
 func (p *passage) staleSum() bool {
 	const short = 76
-	return p.head6 != 0 && len(p.L4Bytes()) > short && sum64(p.head6) != sum64(binary.BigEndian.Uint64(p.Data))
-}
-
-// sumStands is the other side of it: while the header's first eight bytes add up as they did then, the sum counts as
-// right. New addresses are not noticed, as they stand in the header and in the pseudo-header alike: DNPT may have made
-// them what the checksum knows nothing of.
-func (p *passage) sumStands() bool {
-	return p.head6 != 0 && p.Proto != protoUDPLite && sum64(p.head6) == sum64(binary.BigEndian.Uint64(p.Data))
+	return p.SumStale() && len(p.L4Bytes()) > short
 }
 
 // localSumOK is TransportSumOK for a packet that is delivered here.
-func (p *passage) localSumOK() bool { return p.sumStands() || p.TransportSumOK() }
-
-func sum64(v uint64) uint16 {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], v)
-	return checksum.Checksum(b[:], 0)
-}
+func (p *passage) localSumOK() bool { return p.SumStands() || p.TransportSumOK() }
 
 // liteOrWholeSumOK verifies a UDP checksum, or that of UDP-Lite over the bytes that it covers (n; 0 is all).
 func (p *passage) liteOrWholeSumOK(n int) bool {
@@ -151,7 +138,7 @@ func (p *passage) liteOrWholeSumOK(n int) bool {
 // our own sockets go to them.
 func (w *worker) deliverICMP(p *passage) packet.Reason {
 	h := p.L4Bytes()
-	if len(h) < 8 || !p.TransportSumOK() {
+	if len(h) < 8 || !p.localSumOK() {
 		return packet.ReasonLocalChecksum
 	}
 	broad := p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast

@@ -5,7 +5,6 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
-	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -16,14 +15,11 @@ import (
 // The stack's own reset reflects the DSCP and is a packet like any other to conntrack; REJECT's has TOS 0 and belongs to
 // the connection of the segment that it answers (nf_send_reset attaches it).
 func (w *worker) sendReset(p *passage, fromStack bool) {
-	if p.Hook == policy.Forward {
-		p.summed = false // forwarding forgets the sum that conntrack has made (skb_forward_csum)
-	}
 	t, ok := p.TCP()
-	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !fromStack && !p.answerable() {
+	if !ok || p.FragOff != 0 || t.Flags()&header.TCPFlagRst != 0 || !fromStack && !p.hookSumOK() {
 		return
 	}
-	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast || p.dest.Type == fib.Anycast {
+	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast || fromStack && p.dest.Type == fib.Anycast {
 		return
 	}
 	src, dst := p.Dst(), p.Src()

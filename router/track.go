@@ -1,8 +1,6 @@
 package router
 
 import (
-	"encoding/binary"
-
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/policy/helper"
@@ -21,15 +19,7 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 	} else {
 		info.In = p.In.Name
 	}
-	if p.V6 && (p.Proto == protoUDP || p.Proto == protoTCP || p.Proto == protoICMPv6) && h == policy.PreRouting && !p.CsumGood && !p.NeedsCsum && w.CT.Params().Checksum {
-		p.head6 = binary.BigEndian.Uint64(p.Data)
-	}
-	p.summed = h == policy.PreRouting && w.CT.Params().Checksum
-	why := w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
-	if p.CT.Conn == nil {
-		p.head6 = 0 // INVALID: the sum may have been why
-	}
-	return why
+	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
 }
 
 // related tells whether p is about a connection without being of it.

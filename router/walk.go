@@ -112,6 +112,7 @@ func (w *worker) input(p *passage) packet.Reason {
 // FORWARD rules see the packet. An error is attached to the packet's own connection.
 func (w *worker) forward(p *passage) packet.Reason {
 	out := p.out
+	p.ForwardSum()
 	if p.TTL() <= 1 {
 		w.icmpError(p, errTTL, 0)
 		return packet.ReasonTTL

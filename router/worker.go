@@ -45,7 +45,6 @@ type passage struct {
 	out      *device
 	dest     fib.Result
 	options  packet.IPOptions
-	summed   bool           // conntrack has looked at the transport checksum
 	looped   bool           // it comes from ourselves: it was routed on its way out
 	echo     bool           // the copy of a broadcast of ours that comes back to us
 	copyOf   *policy.Dev    // where the packet that TEE copied was: POSTROUTING takes it for the ingress
@@ -53,9 +52,9 @@ type passage struct {
 	lost     int            // see gather; 0: no
 	bareHead bool           // it was gathered, and no hop-by-hop options came first
 	held     *packet.Packet // the datagram that reassembly lent us
-	head6    uint64         // the first eight bytes of an IPv6 header when conntrack summed the packet up; 0: it did not
 	toward   packet.Addr    // of a copy: the router that it is sent to
 	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says
+	came     *device        // of a copy: where the packet came in that was copied, nil if nowhere
 }
 
 // stats are one worker's counters; readers add them up.

@@ -129,7 +129,7 @@ func (r *Result) judge(ref, ours scenario.Player, run *scenario.Run) {
 	if r.Err = err; err != nil {
 		return
 	}
-	if twice(got.Vars) {
+	if ambiguous(run.Vars, got.Vars) {
 		r.Skipped = "two random choices were the same"
 		return
 	}
@@ -163,14 +163,15 @@ func (r *Result) judge(ref, ours scenario.Player, run *scenario.Run) {
 	}
 }
 
-// twice tells whether two names stand for one value: then nobody can say which of them is meant where it occurs.
-func twice(vars map[string]uint64) bool {
-	seen := map[uint64]bool{}
-	for _, v := range vars {
-		if seen[v] {
-			return true
+// ambiguous tells whether two names stand for one value here and for two there: then nobody can say which of them is
+// meant where it occurs.
+func ambiguous(a, b map[string]uint64) bool {
+	for x := range a {
+		for y := range a {
+			if (a[x] == a[y]) != (b[x] == b[y]) {
+				return true
+			}
 		}
-		seen[v] = true
 	}
 	return false
 }

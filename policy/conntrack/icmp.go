@@ -136,7 +136,7 @@ func (x *look) trackICMP() verdict {
 
 // sumOK checks the transport checksum where the kernel does: at PREROUTING, unless nf_conntrack_checksum is off.
 func (x *look) sumOK() bool {
-	return x.hook.Local || !x.par.Checksum || x.p.TransportSumOK()
+	return x.hook.Local || !x.par.Checksum || x.p.VerifySum()
 }
 
 // logs tells whether nf_conntrack_log_invalid asks for a protocol.

@@ -47,6 +47,7 @@ type Packet struct {
 	buf  []byte
 
 	Offload
+	Summed
 
 	// What Parse found. For IPv6 Proto and L4 are those after the extension headers that can be walked.
 	V6      bool

@@ -47,6 +47,7 @@ func (p *Packet) parse4(b []byte) Reason {
 	p.V6, p.Proto, p.L4 = false, b[9], ihl
 	p.FragOff, p.MF, p.FragID = int(w&0x1fff)*8, w&0x2000 != 0, uint32(binary.BigEndian.Uint16(b[4:]))
 	p.FragHdr, p.ExtBad = 0, false
+	p.Summed = Summed{}
 	return ReasonNone
 }
 
@@ -70,5 +71,6 @@ func (p *Packet) parse6(b []byte) Reason {
 	p.V6, p.Proto, p.L4 = true, c.proto, c.off
 	p.FragOff, p.MF, p.FragID = c.fragOff, c.mf, c.id
 	p.FragHdr, p.ExtBad = c.fragHdr, c.bad
+	p.Summed = Summed{}
 	return ReasonNone
 }
