@@ -42,7 +42,7 @@ func (r *Router) SaveRules(f policy.Family, table string, counters bool) (string
 	if table == "" {
 		return string(iptables.Save(rules, f, counters)), nil
 	}
-	id, err := tableByName(table)
+	id, err := iptables.TableByName(table)
 	if err != nil {
 		return "", err
 	}
@@ -57,19 +57,23 @@ func (r *Router) EditRules(f policy.Family, args []string) (string, error) {
 	if set == nil {
 		set = iptables.NewSet(f)
 	}
-	if l, ok, err := parseListing(args); ok || err != nil {
+	var printed []byte
+	if l, ok, err := iptables.ParseListing(args); ok {
 		if err != nil {
 			return "", err
 		}
-		return l.print(r.state.Load().rules, f)
+		if printed, err = l.Print(r.state.Load().rules, f); err != nil || l.Zero == nil {
+			return string(printed), err
+		}
+		args = l.Zero
 	}
 	next, err := set.Apply(args, iptables.Options{Shared: r.shared})
 	if err != nil {
-		return "", err
+		return string(printed), err
 	}
 	sets := r.sets
 	sets[f] = next
-	return "", r.install(sets)
+	return string(printed), r.install(sets)
 }
 
 // Show answers in iproute2's words: "route show", "route get 192.0.2.1", "rule show", "addr show".

@@ -27,12 +27,14 @@ func (p *parser) command(c *coreOption, col int, arg string, rest []string) (use
 	number := func(word string) *fault {
 		n, ok := xt.ParseUint(word, 1, 1<<31-1)
 		if !ok {
-			return faultf(col, "bad rule number %q: rules are counted from 1", word)
+			return faultf(col, "%v", badRuleNumber(word))
 		}
 		p.cmd.num = int(n)
 		return nil
 	}
 	switch c.letter {
+	case 'L', 'S', 'V':
+		return 0, faultf(col, "\"-%c\" prints, and cannot stand among rules or beside another command", c.letter)
 	case 'I', 'D':
 		if word, ok := more(); ok {
 			f = number(word)
@@ -58,6 +60,10 @@ func (p *parser) command(c *coreOption, col int, arg string, rest []string) (use
 	return used, f
 }
 
+func badRuleNumber(word string) error {
+	return fmt.Errorf("bad rule number %q: rules are counted from 1", word)
+}
+
 // ruleCommand tells which commands carry a rule.
 func (c *command) ruleCommand() bool {
 	return strings.IndexByte("AIRC", c.op) >= 0 || c.op == 'D' && c.num == 0
@@ -69,12 +75,21 @@ func (p *parser) finish() (*command, *fault) {
 	if c.op == 0 {
 		return nil, faultf(1, "a command is missing: -A, -I, -D, -R, -N, -X, -P, -F, -Z or -E")
 	}
-	if !c.ruleCommand() {
-		for _, letter := range p.have {
-			if strings.IndexByte("t46vnxwc", letter) < 0 {
-				return nil, faultf(c.chainCol, "\"-%c\" takes no \"-%c\"", c.op, letter)
-			}
+	takes := "t46vwWM"
+	switch {
+	case c.op == 'P':
+		takes += "c"
+	case c.op == 'D' || c.op == 'C':
+		takes += "sdpiofjgm"
+	case c.ruleCommand():
+		takes += "sdpiofjgmc"
+	}
+	for _, letter := range p.have {
+		if strings.IndexByte(takes, letter) < 0 {
+			return nil, faultf(c.chainCol, "\"-%c\" takes no \"%s\"", c.op, coreByLetter(letter).short())
 		}
+	}
+	if c.counters = p.counters; !c.ruleCommand() {
 		return c, nil
 	}
 	if p.tab.chain(c.chain) == nil {

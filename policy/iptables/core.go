@@ -28,11 +28,11 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 	if not && !strings.ContainsRune("sdpiof", rune(c.letter)) {
 		return 0, faultf(col, "\"!\" cannot stand in front of \"-%c\"", c.letter)
 	}
-	if 'A' <= c.letter && c.letter <= 'Z' {
+	if c.command() {
 		n, f := p.command(c, col, arg, args[used:])
 		return used + n, f
 	}
-	if slices.Contains(p.have, c.letter) && !strings.ContainsRune("m46vnxw", rune(c.letter)) ||
+	if slices.Contains(p.have, c.letter) && !strings.ContainsRune("m46vnxwW0", rune(c.letter)) ||
 		c.letter == 'j' && slices.Contains(p.have, 'g') || c.letter == 'g' && slices.Contains(p.have, 'j') {
 		return 0, faultf(col, "option \"-%c\" can only be used once", c.letter)
 	}
@@ -77,6 +77,12 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 		used, err = p.setCounters(args)
 	case 't':
 		p.cmd.table = arg
+	case 'w', 'W':
+		if len(args) > 0 && isSeconds(args[0]) {
+			used = 1
+		}
+	case 'h':
+		err = errors.New("help is in iptables(8) and iptables-extensions(8)")
 	case '4':
 		p.otherFam = p.otherFam || p.fam == policy.V6
 	case '6':
@@ -167,3 +173,9 @@ func (p *parser) jumpTo(name string, col int) error {
 }
 
 func (p *parser) chainHint(name string) string { return didYouMean(name, p.tab.chainNames()) }
+
+// isSeconds tells whether a word is what -w may have behind it.
+func isSeconds(word string) bool {
+	_, err := strconv.ParseUint(word, 10, 32)
+	return err == nil
+}

@@ -11,6 +11,7 @@ import (
 type ListOptions struct {
 	Table       policy.TableID
 	Chain       string // "" is all of them
+	Rule        int    // only this one of Chain, from 1, without the chain's head; 0 is all of them
 	Numeric     bool   // -n: no names of protocols, services and "anywhere"
 	Verbose     bool   // -v: counters and interfaces
 	Exact       bool   // -x: counters are not shortened
@@ -20,29 +21,22 @@ type ListOptions struct {
 // List prints chains and rules as iptables -L does, but looks no addresses up: names of hosts never appear. A table
 // that was never loaded lists as an empty one.
 func List(rs *policy.Ruleset, fam policy.Family, o ListOptions) ([]byte, error) {
-	t := rs.Tables[fam][o.Table]
-	if t == nil {
-		empty, err := Compile(tableOnly(fam, o.Table), nil, nil, 1)
-		if err != nil {
-			return nil, err
-		}
-		rs, t = empty, empty.Tables[fam][o.Table]
-	}
+	rs, t := tableOf(rs, fam, o.Table)
 	var b []byte
-	var names []string
+	found := false
 	for _, c := range t.Chains {
-		names = append(names, c.Name)
 		if o.Chain != "" && c.Name != o.Chain {
 			continue
 		}
+		found = true
 		if len(b) > 0 {
 			b = append(b, '\n')
 		}
 		l := lister{rs: rs, t: t, o: o}
 		b = l.chain(b, c)
 	}
-	if b == nil {
-		return nil, fmt.Errorf("table %v has no chain %q%s", o.Table, o.Chain, didYouMean(o.Chain, names))
+	if !found {
+		return nil, noChain(t, o.Chain)
 	}
 	return b, nil
 }
@@ -61,6 +55,18 @@ type lister struct {
 }
 
 func (l *lister) chain(b []byte, c *policy.Chain) []byte {
+	if l.o.Rule == 0 {
+		b = l.head(b, c)
+	}
+	for i, r := range c.Rules {
+		if l.o.Rule == 0 || l.o.Rule == i+1 {
+			b = append(l.rule(b, r, i+1), '\n')
+		}
+	}
+	return b
+}
+
+func (l *lister) head(b []byte, c *policy.Chain) []byte {
 	b = fmt.Appendf(b, "Chain %s (", c.Name)
 	switch {
 	case !c.Builtin:
@@ -85,11 +91,7 @@ func (l *lister) chain(b []byte, c *policy.Chain) []byte {
 	if l.o.Verbose {
 		b = append(b, " in     out    "...)
 	}
-	b = append(b, " source               destination         \n"...)
-	for i, r := range c.Rules {
-		b = append(l.rule(b, r, i+1), '\n')
-	}
-	return b
+	return append(b, " source               destination         \n"...)
 }
 
 func (l *lister) references(to *policy.Chain) (n int) {
@@ -151,6 +153,9 @@ func (l *lister) rule(b []byte, r *policy.Rule, number int) []byte {
 func targetWord(r *policy.Rule) string {
 	switch {
 	case r.Target != nil:
+		if x, ok := r.Target.(xt.Aliased); ok {
+			return x.KernelName()
+		}
 		return r.Target.Name()
 	case r.Jump != nil:
 		return r.Jump.Name

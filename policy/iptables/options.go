@@ -13,7 +13,7 @@ type coreOption struct {
 	names  []string
 }
 
-// coreOptions are iptables' own options. The letters in capitals are commands.
+// coreOptions are iptables' own options. The letters in capitals are commands, but for W and M.
 var coreOptions = []coreOption{
 	{'A', true, []string{"--append"}},
 	{'C', true, []string{"--check"}},
@@ -21,9 +21,12 @@ var coreOptions = []coreOption{
 	{'E', true, []string{"--rename-chain"}},
 	{'F', false, []string{"--flush"}},
 	{'I', true, []string{"--insert"}},
+	{'L', false, []string{"--list"}},
 	{'N', true, []string{"--new-chain"}},
 	{'P', true, []string{"--policy"}},
 	{'R', true, []string{"--replace"}},
+	{'S', false, []string{"--list-rules"}},
+	{'V', false, []string{"--version"}},
 	{'X', false, []string{"--delete-chain"}},
 	{'Z', false, []string{"--zero"}},
 	{'s', true, []string{"--source", "--src"}},
@@ -43,6 +46,21 @@ var coreOptions = []coreOption{
 	{'n', false, []string{"--numeric"}},
 	{'x', false, []string{"--exact"}},
 	{'w', false, []string{"--wait"}},
+	{'W', false, []string{"--wait-interval"}},
+	{'0', false, []string{"--line-numbers"}},
+	{'h', false, []string{"--help"}},
+	{'M', true, []string{"--modprobe"}},
+}
+
+// command tells whether the option says what to do with the rules.
+func (c *coreOption) command() bool { return strings.IndexByte("ACDEFILNPRSVXZ", c.letter) >= 0 }
+
+// short is how the option is written with a letter, or its name where it has none.
+func (c *coreOption) short() string {
+	if c.letter == '0' {
+		return c.names[0]
+	}
+	return "-" + string(c.letter)
 }
 
 func coreByLetter(letter byte) *coreOption {

@@ -123,7 +123,7 @@ func (r *reader) begin(line string) *fault {
 	if len(fields) == 0 {
 		return faultf(1, "the table has no name")
 	}
-	id, err := tableByName(fields[0])
+	id, err := TableByName(fields[0])
 	if err != nil {
 		return faultf(2, "%v", err)
 	}
@@ -202,11 +202,9 @@ func (r *reader) declare(line string) *fault {
 	if !c.builtin || pol == "-" {
 		return nil
 	}
-	if err := r.tab.setPolicy(name, pol); err != nil {
+	if err := r.tab.setPolicy(name, pol, count); err != nil {
 		return faultf(words[1].col, "%v", err)
 	}
-	c = r.tab.own(name)
-	c.initial = &count
 	return nil
 }
 
@@ -309,9 +307,11 @@ func tableArg(args []string) (policy.TableID, error) {
 			name = value
 		} else if (a == "-t" || a == "--table") && i+1 < len(args) {
 			name = args[i+1]
+		} else if strings.HasPrefix(a, "-t") {
+			name = a[2:]
 		}
 	}
-	id, err := tableByName(name)
+	id, err := TableByName(name)
 	if err != nil {
 		return 0, &Error{Msg: err.Error()}
 	}

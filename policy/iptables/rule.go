@@ -17,8 +17,9 @@ type command struct {
 	table    string
 	chain    string
 	chainCol int
-	arg      string // -P: the policy; -E: the new name
-	num      int    // of a rule, from 1; 0 if none was given
+	arg      string       // -P: the policy; -E: the new name
+	num      int          // of a rule, from 1; 0 if none was given
+	counters policy.Count // -c: of the policy that -P sets
 	rules    []*rule
 }
 

@@ -103,6 +103,10 @@ func (r *rule) appendSpec(b []byte, fam policy.Family) []byte {
 
 // appendSpec prints what a rule asks and does, with a space in front of each option, in iptables-save's order.
 func appendSpec(b []byte, fam policy.Family, r *policy.Rule, jump string) []byte {
+	return appendTarget(appendMatches(b, fam, r), r, jump)
+}
+
+func appendMatches(b []byte, fam policy.Family, r *policy.Rule) []byte {
 	h := &r.Head
 	addr := func(option string, not bool, a, m [16]byte) {
 		if m == [16]byte{} && !not {
@@ -131,6 +135,10 @@ func appendSpec(b []byte, fam policy.Family, r *policy.Rule, jump string) []byte
 		b = append(append(b, " -m "...), m.Name()...)
 		b = m.AppendSave(b)
 	}
+	return b
+}
+
+func appendTarget(b []byte, r *policy.Rule, jump string) []byte {
 	switch {
 	case r.Target != nil:
 		b = append(append(b, " -j "...), r.Target.Name()...)

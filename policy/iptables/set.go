@@ -39,8 +39,8 @@ type chain struct {
 	owner   *table // the table that may edit it
 }
 
-// tableByName finds a table; the error suggests.
-func tableByName(name string) (policy.TableID, error) {
+// TableByName finds a table; the error suggests.
+func TableByName(name string) (policy.TableID, error) {
 	var names []string
 	for id := policy.TableID(0); id < policy.NumTables; id++ {
 		if id.String() == name {
@@ -168,7 +168,7 @@ func (t *table) run(c *command, fam policy.Family) error {
 		if t.id == policy.NAT && c.arg == "DROP" { // iptables minds here, and not in a ":CHAIN POLICY" line
 			return fmt.Errorf("the nat table is not meant for filtering: its policies stay ACCEPT")
 		}
-		return t.setPolicy(c.chain, c.arg)
+		return t.setPolicy(c.chain, c.arg, c.counters)
 	case 'F':
 		t.each(c.chain, func(ch *chain) { ch.rules = nil })
 	case 'Z':
@@ -320,7 +320,7 @@ func (t *table) referrer(name string) string {
 	return ""
 }
 
-func (t *table) setPolicy(name, word string) error {
+func (t *table) setPolicy(name, word string, n policy.Count) error {
 	if !t.chain(name).builtin {
 		return fmt.Errorf("%s is not a built-in chain and has no policy", name)
 	}
@@ -329,7 +329,7 @@ func (t *table) setPolicy(name, word string) error {
 		return fmt.Errorf("bad policy %q: a policy is ACCEPT or DROP", word)
 	}
 	c := t.own(name)
-	c.policy, c.initial = v, new(policy.Count)
+	c.policy, c.initial = v, &n
 	return nil
 }
 

@@ -97,3 +97,11 @@ func (m *bpfMatch) AppendSave(b []byte) []byte {
 	}
 	return append(b, '"')
 }
+
+// AppendList leaves out the NUL byte that iptables prints at the end.
+func (m *bpfMatch) AppendList(b []byte, numeric bool) []byte {
+	for i, r := range m.raw {
+		b = fmt.Appendf(append(b, [...]string{"match bpf ", ","}[min(i, 1)]...), "%d %d %d %d", r.Op, r.Jt, r.Jf, r.K)
+	}
+	return b
+}

@@ -29,3 +29,7 @@ func (checksumTarget) Exec(p *policy.Packet) policy.Verdict {
 }
 
 func (checksumTarget) AppendSave(b []byte) []byte { return append(b, " --checksum-fill"...) }
+
+func (checksumTarget) AppendList(b []byte, numeric bool) []byte {
+	return append(b, " CHECKSUM fill"...)
+}

@@ -56,3 +56,7 @@ func (t *classify) Exec(p *policy.Packet) policy.Verdict {
 func (t *classify) AppendSave(b []byte) []byte {
 	return fmt.Appendf(b, " --set-class %04x:%04x", t.class>>16, t.class&0xffff)
 }
+
+func (t *classify) AppendList(b []byte, numeric bool) []byte {
+	return fmt.Appendf(b, " CLASSIFY set %x:%x", t.class>>16, t.class&0xffff)
+}

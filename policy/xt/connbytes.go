@@ -127,15 +127,26 @@ func (m *connbytes) Match(p *policy.Packet) bool {
 }
 
 func (m *connbytes) AppendSave(b []byte) []byte {
+	b = m.appendRange(b, " --connbytes ")
+	b = append(append(b, " --connbytes-mode "...), connbytesModes[m.mode]...)
+	return append(append(b, " --connbytes-dir "...), connbytesDirs[m.dir]...)
+}
+
+func (m *connbytes) AppendList(b []byte, numeric bool) []byte {
+	b = m.appendRange(b, " connbytes ")
+	b = append(append(b, " connbytes mode "...), connbytesModes[m.mode]...)
+	return append(append(b, " connbytes direction "...), connbytesDirs[m.dir]...)
+}
+
+func (m *connbytes) appendRange(b []byte, word string) []byte {
 	from, to := m.from, m.to
 	if from > to {
 		from, to = to, from
 		b = append(b, " !"...)
 	}
-	b = strconv.AppendUint(append(b, " --connbytes "...), from, 10)
+	b = strconv.AppendUint(append(b, word...), from, 10)
 	if to != math.MaxUint64 {
 		b = strconv.AppendUint(append(b, ':'), to, 10)
 	}
-	b = append(append(b, " --connbytes-mode "...), connbytesModes[m.mode]...)
-	return append(append(b, " --connbytes-dir "...), connbytesDirs[m.dir]...)
+	return b
 }

@@ -70,3 +70,11 @@ func (m *connlabel) AppendSave(b []byte) []byte {
 	}
 	return b
 }
+
+func (m *connlabel) AppendList(b []byte, numeric bool) []byte {
+	b = strconv.AppendUint(append(appendNot(append(b, " connlabel"...), m.not), ' '), uint64(m.bit), 10)
+	if m.set {
+		b = append(b, " set"...)
+	}
+	return b
+}

@@ -2,6 +2,7 @@ package xt
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -197,4 +198,15 @@ func (m *connlimit) AppendSave(b []byte) []byte {
 		return append(b, " --connlimit-daddr"...)
 	}
 	return append(b, " --connlimit-saddr"...)
+}
+
+func (m *connlimit) AppendList(b []byte, numeric bool) []byte {
+	side, than := "src", "<="
+	if m.dst {
+		side = "dst"
+	}
+	if m.above {
+		than = ">"
+	}
+	return fmt.Appendf(b, " #conn %s/%d %s %d", side, m.bits, than, m.limit)
 }

@@ -39,6 +39,8 @@ func newNotrack() TargetParser {
 	return &ctTargetArgs{ctTarget: ctTarget{alias: true, notrack: true}}
 }
 
+func (t *ctTarget) KernelName() string { return "CT" }
+
 func (t *ctTarget) Name() string {
 	if t.alias {
 		return "NOTRACK"

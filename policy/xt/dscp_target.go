@@ -76,3 +76,7 @@ func (t *dscpTarget) Exec(p *policy.Packet) policy.Verdict {
 func (t *dscpTarget) AppendSave(b []byte) []byte {
 	return appendHex2(append(b, " --set-dscp "...), t.dscp)
 }
+
+func (t *dscpTarget) AppendList(b []byte, numeric bool) []byte {
+	return appendHex2(append(b, " DSCP set "...), t.dscp)
+}

@@ -116,3 +116,20 @@ func bit(on bool) uint8 {
 	}
 	return 0
 }
+
+func (t *ecnTarget) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " ECN"...)
+	if t.remove {
+		b = append(b, " TCP remove"...)
+	}
+	if t.hasECE {
+		b = fmt.Appendf(b, " ECE=%d", bit(t.ece))
+	}
+	if t.hasCWR {
+		b = fmt.Appendf(b, " CWR=%d", bit(t.cwr))
+	}
+	if t.hasIP {
+		b = fmt.Appendf(b, " ECT codepoint=%d", t.ip)
+	}
+	return b
+}

@@ -88,6 +88,12 @@ type Lister interface {
 	AppendList(b []byte, numeric bool) []byte
 }
 
+// Aliased is what a target implements that may be written under another name than the kernel's, which is the one that
+// "iptables -L" shows (NOTRACK is CT).
+type Aliased interface {
+	KernelName() string
+}
+
 // HookMask is a set of hooks, bit 1<<hook.
 type HookMask uint8
 

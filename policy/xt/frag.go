@@ -41,6 +41,16 @@ func (r *idRange) append(b []byte, option string) []byte {
 	return appendRange(append(append(appendNot(b, r.not), option...), ' '), uint64(r.lo), uint64(r.hi))
 }
 
+func (r *idRange) appendList(b []byte, one, many string) []byte {
+	if r.lo == 0 && r.hi == math.MaxUint32 && !r.not {
+		return b
+	}
+	if r.lo != r.hi {
+		one = many
+	}
+	return appendRange(appendListNot(append(append(b, one...), ':'), r.not), uint64(r.lo), uint64(r.hi))
+}
+
 // anyID is the range of everything.
 var anyID = idRange{0, math.MaxUint32, false}
 
@@ -125,4 +135,26 @@ func (m *frag) AppendSave(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+func (m *frag) AppendList(b []byte, numeric bool) []byte {
+	b = m.ids.appendList(append(b, " frag "...), "id", "ids")
+	b = appendLength(b, m.hasLen, m.notLen, m.len)
+	for _, f := range []struct {
+		on   bool
+		name string
+	}{{m.res, " reserved"}, {m.first, " first"}, {m.more, " more"}, {m.last, " last"}} {
+		if f.on {
+			b = append(b, f.name...)
+		}
+	}
+	return b
+}
+
+// appendLength lists the length that an extension header shall have.
+func appendLength(b []byte, has, not bool, n uint32) []byte {
+	if !has {
+		return b
+	}
+	return strconv.AppendUint(appendListNot(append(b, " length:"...), not), uint64(n), 10)
 }

@@ -135,7 +135,7 @@ func (m *icmp) AppendList(b []byte, numeric bool) []byte {
 			if n.typ == m.typ && n.lo == m.lo && n.hi == m.hi {
 				b = append(b, word...)
 				if m.not {
-					b = append(b, " !"...)
+					return append(append(b, " !"...), n.name...)
 				}
 				return append(append(b, ' '), n.name...)
 			}

@@ -38,7 +38,7 @@ func (s *spis) appendList(b []byte) []byte {
 	if !s.set || s.lo == 0 && s.hi == maxSPI && !s.not {
 		return b
 	}
-	b = append(b, " spi"...)
+	b = append(b, "spi"...)
 	if s.lo != s.hi {
 		b = append(b, 's')
 	}
@@ -60,7 +60,13 @@ func (m *esp) Match(p *policy.Packet) bool {
 
 func (m *esp) AppendSave(b []byte) []byte { return m.appendSave(b, " --espspi ") }
 
-func (m *esp) AppendList(b []byte, numeric bool) []byte { return m.appendList(append(b, " esp"...)) }
+func (m *esp) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " esp"...)
+	if x := m.appendList(append(b, ' ')); len(x) > len(b)+1 {
+		return x
+	}
+	return b
+}
 
 // ah is -m ah (ipt_ah.c, ip6t_ah.c, RFC 4302): for IPv4 a protocol, for IPv6 an extension header with more to ask.
 type ah struct {
@@ -129,9 +135,9 @@ func (m *ah) AppendSave(b []byte) []byte {
 }
 
 func (m *ah) AppendList(b []byte, numeric bool) []byte {
-	b = m.appendList(append(b, " ah"...))
+	b = m.appendList(append(b, " ah "...)) // iptables leaves blanks out here and there
 	if m.length != 0 || m.notLen {
-		b = fmt.Appendf(appendListNot(append(b, " length:"...), m.notLen), "%d", m.length)
+		b = fmt.Appendf(appendListNot(append(b, "length:"...), m.notLen), "%d", m.length)
 	}
 	if m.reserved {
 		b = append(b, " reserved"...)

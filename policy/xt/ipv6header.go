@@ -127,16 +127,33 @@ func headersOf(b []byte) (have uint8, ok bool) {
 }
 
 func (m *ipv6header) AppendSave(b []byte) []byte {
-	b = appendNot(b, m.not)
-	sep := " --header "
+	b = m.appendNames(append(appendNot(b, m.not), " --header "...))
+	if m.soft {
+		b = append(b, " --soft"...)
+	}
+	return b
+}
+
+func (m *ipv6header) AppendList(b []byte, numeric bool) []byte {
+	b = appendListNot(append(b, " ipv6header flags:"...), m.not)
+	if numeric {
+		b = fmt.Appendf(b, "0x%02X", m.want)
+	} else {
+		b = m.appendNames(b)
+	}
+	if m.soft {
+		b = append(b, " soft"...)
+	}
+	return b
+}
+
+func (m *ipv6header) appendNames(b []byte) []byte {
+	sep := ""
 	for _, h := range ipv6headers {
 		if m.want&h.bit != 0 {
 			b = append(append(b, sep...), h.name...)
 			sep = ","
 		}
-	}
-	if m.soft {
-		b = append(b, " --soft"...)
 	}
 	return b
 }

@@ -22,14 +22,17 @@ const (
 	logLevel       = 4 // warning, not printed
 )
 
-// logLevels are the names of the levels; a level may have several.
+// logLevels are the names that --log-level understands; a level may have several.
 var logLevels = [...]struct {
 	name  string
 	level uint8
 }{
-	{"alert", 1}, {"crit", 2}, {"debug", 7}, {"emerg", 0}, {"err", 3}, {"error", 3}, {"info", 6}, {"notice", 5},
-	{"panic", 0}, {"warn", 4}, {"warning", 4},
+	{"alert", 1}, {"crit", 2}, {"debug", 7}, {"emerg", 0}, {"error", 3}, {"info", 6}, {"notice", 5}, {"panic", 0},
+	{"warning", 4},
 }
+
+// listedLevels are the names of 0 to 7 in a listing, which are not quite those that a rule takes.
+var listedLevels = [...]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}
 
 var logFlags = [...]struct {
 	option string
@@ -83,7 +86,7 @@ func parseLogLevel(s string) (uint8, error) {
 			return l.level, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown log level %q: 0 to 7 or emerg, alert, crit, err, warning, notice, info, debug", s)
+	return 0, fmt.Errorf("unknown log level %q: 0 to 7 or emerg, alert, crit, error, warning, notice, info, debug", s)
 }
 
 func (a *logArgs) Done(*RuleInfo) (policy.Target, error) {
@@ -127,6 +130,24 @@ func (t *logTarget) AppendSave(b []byte) []byte {
 		if t.flags&f.flag != 0 {
 			b = append(append(b, ' '), f.option...)
 		}
+	}
+	return b
+}
+
+func (t *logTarget) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " LOG"...)
+	if numeric {
+		b = fmt.Appendf(b, " flags %d level %d", t.flags, t.level)
+	} else {
+		b = append(append(b, " level "...), listedLevels[t.level]...)
+		for _, f := range logFlags {
+			if t.flags&f.flag != 0 {
+				b = append(append(b, ' '), strings.TrimPrefix(f.option, "--log-")...)
+			}
+		}
+	}
+	if t.prefix != "" {
+		b = append(append(append(b, ` prefix "`...), t.prefix...), '"')
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package xt
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/moat-router/moat/policy"
@@ -98,4 +99,23 @@ func (m *mh) AppendSave(b []byte) []byte {
 		return b
 	}
 	return appendRange(append(appendNot(b, m.not), " --mh-type "...), uint64(m.lo), uint64(m.hi))
+}
+
+func (m *mh) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " mh"...)
+	if m.lo == 0 && m.hi == 255 {
+		return b
+	}
+	b = appendMHType(appendListNot(append(b, ' '), m.not), m.lo, numeric)
+	if m.lo != m.hi {
+		b = appendMHType(append(b, ':'), m.hi, numeric)
+	}
+	return b
+}
+
+func appendMHType(b []byte, typ uint8, numeric bool) []byte {
+	if !numeric && int(typ) < len(mhNames) {
+		return append(b, mhNames[typ][0]...)
+	}
+	return strconv.AppendUint(b, uint64(typ), 10)
 }

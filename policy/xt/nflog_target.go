@@ -60,21 +60,26 @@ func (t *nflogTarget) Exec(p *policy.Packet) policy.Verdict {
 	return policy.Continue
 }
 
-func (t *nflogTarget) AppendSave(b []byte) []byte {
+func (t *nflogTarget) AppendSave(b []byte) []byte { return t.append(b, " --") }
+
+// AppendList is the normal form without dashes.
+func (t *nflogTarget) AppendList(b []byte, numeric bool) []byte { return t.append(b, " ") }
+
+func (t *nflogTarget) append(b []byte, lead string) []byte {
 	if t.prefix != "" {
-		b = AppendQuoted(append(b, " --nflog-prefix "...), t.prefix)
+		b = AppendQuoted(append(append(b, lead...), "nflog-prefix "...), t.prefix)
 	}
 	if t.group != 0 {
-		b = strconv.AppendUint(append(b, " --nflog-group "...), uint64(t.group), 10)
+		b = strconv.AppendUint(append(append(b, lead...), "nflog-group "...), uint64(t.group), 10)
 	}
 	switch {
 	case t.hasSize:
-		b = strconv.AppendUint(append(b, " --nflog-size "...), uint64(t.size), 10)
+		b = strconv.AppendUint(append(append(b, lead...), "nflog-size "...), uint64(t.size), 10)
 	case t.range_ != 0:
-		b = strconv.AppendUint(append(b, " --nflog-range "...), uint64(t.range_), 10)
+		b = strconv.AppendUint(append(append(b, lead...), "nflog-range "...), uint64(t.range_), 10)
 	}
 	if t.threshold != 0 {
-		b = strconv.AppendUint(append(b, " --nflog-threshold "...), uint64(t.threshold), 10)
+		b = strconv.AppendUint(append(append(b, lead...), "nflog-threshold "...), uint64(t.threshold), 10)
 	}
 	return b
 }

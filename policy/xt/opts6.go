@@ -106,10 +106,23 @@ func (m *opts6) AppendSave(b []byte) []byte {
 		b = append(append(append(appendNot(b, m.notLen), " --"...), m.name...), "-len "...)
 		b = strconv.AppendUint(b, uint64(m.len), 10)
 	}
+	if len(m.opts) > 0 {
+		b = append(append(append(b, " --"...), m.name...), "-opts "...)
+	}
+	return m.appendOpts(b)
+}
+
+func (m *opts6) AppendList(b []byte, numeric bool) []byte {
+	b = appendLength(append(append(b, ' '), m.name...), m.hasLen, m.notLen, m.len)
+	if len(m.opts) > 0 {
+		b = append(b, " opts "...)
+	}
+	return m.appendOpts(b)
+}
+
+func (m *opts6) appendOpts(b []byte) []byte {
 	for i, o := range m.opts {
-		if i == 0 {
-			b = append(append(append(b, " --"...), m.name...), "-opts "...)
-		} else {
+		if i > 0 {
 			b = append(b, ',')
 		}
 		b = strconv.AppendUint(b, uint64(o.typ), 10)

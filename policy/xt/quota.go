@@ -1,6 +1,7 @@
 package xt
 
 import (
+	"fmt"
 	"strconv"
 	"sync/atomic"
 
@@ -59,4 +60,9 @@ func (m *quota) Match(p *policy.Packet) bool {
 
 func (m *quota) AppendSave(b []byte) []byte {
 	return strconv.AppendUint(append(appendNot(b, m.not), " --quota "...), m.bytes, 10)
+}
+
+// AppendList says the same of an inverted quota, as iptables does.
+func (m *quota) AppendList(b []byte, numeric bool) []byte {
+	return fmt.Appendf(b, " quota: %d bytes", m.bytes)
 }

@@ -36,6 +36,9 @@ const (
 	recentRemove
 )
 
+// recentWords name the operations in a listing.
+var recentWords = [...]string{recentSet: "SET", recentCheck: "CHECK", recentUpdate: "UPDATE", recentRemove: "REMOVE"}
+
 var recentOps = [...]string{recentSet: "--set", recentCheck: "--rcheck", recentUpdate: "--update", recentRemove: "--remove"}
 
 // recentMaxHits is the largest --hitcount (XT_RECENT_MAX_NSTAMPS - 1).
@@ -246,4 +249,26 @@ func (m *recentMatch) AppendSave(b []byte) []byte {
 		return append(b, " --rdest"...)
 	}
 	return append(b, " --rsource"...)
+}
+
+func (m *recentMatch) AppendList(b []byte, numeric bool) []byte {
+	b = append(append(appendNot(b, m.not), " recent: "...), recentWords[m.op]...)
+	if m.seconds != 0 {
+		b = fmt.Appendf(b, " seconds: %d", m.seconds)
+	}
+	if m.reap {
+		b = append(b, " reap"...)
+	}
+	if m.hits != 0 {
+		b = fmt.Appendf(b, " hit_count: %d", m.hits)
+	}
+	if m.rttl {
+		b = append(b, " TTL-Match"...)
+	}
+	side := "source"
+	if m.dst {
+		side = "dest"
+	}
+	b = fmt.Appendf(b, " name: %s side: %s mask: ", m.name, side)
+	return AppendAddr(b, m.family, m.mask)
 }

@@ -135,3 +135,24 @@ func (m *rt) AppendSave(b []byte) []byte {
 	}
 	return b
 }
+
+func (m *rt) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " rt"...)
+	if m.hasType {
+		b = strconv.AppendUint(appendListNot(append(b, " type:"...), m.not), uint64(m.typ), 10)
+	}
+	b = m.segs.appendList(b, " segsleft", " segslefts")
+	b = appendLength(b, m.hasLen, m.notLen, m.len)
+	if m.res {
+		b = append(b, " reserved"...)
+	}
+	sep := " 0-addrs "
+	for _, addr := range m.addrs {
+		b = AppendAddr(append(b, sep...), policy.V6, addr)
+		sep = ","
+	}
+	if m.notStrict {
+		b = append(b, " 0-not-strict"...)
+	}
+	return b
+}

@@ -117,21 +117,28 @@ func (m *setMatch) Match(p *policy.Packet) bool {
 	return in != m.not
 }
 
-func (m *setMatch) AppendSave(b []byte) []byte {
-	b = append(append(append(appendNot(b, m.not), " --match-set "...), m.set.name...), ' ')
+func (m *setMatch) AppendSave(b []byte) []byte { return m.append(b, "--") }
+
+// AppendList is the normal form without dashes.
+func (m *setMatch) AppendList(b []byte, numeric bool) []byte { return m.append(b, "") }
+
+func (m *setMatch) append(b []byte, dashes string) []byte {
+	word := func(not bool, w string) { b = append(append(append(appendNot(b, not), ' '), dashes...), w...) }
+	word(m.not, "match-set")
+	b = append(append(append(b, ' '), m.set.name...), ' ')
 	b = m.dims.append(b)
 	q := &m.test
 	if q.returnNomatch {
-		b = append(b, " --return-nomatch"...)
+		word(false, "return-nomatch")
 	}
 	if q.noUpdate {
-		b = append(b, " ! --update-counters"...)
+		word(true, "update-counters")
 	}
 	if q.noSub {
-		b = append(b, " ! --update-subcounters"...)
+		word(true, "update-subcounters")
 	}
-	b = q.packetsOp.append(b, " --packets", q.packets)
-	return q.bytesOp.append(b, " --bytes", q.bytes)
+	b = q.packetsOp.append(b, " "+dashes+"packets", q.packets)
+	return q.bytesOp.append(b, " "+dashes+"bytes", q.bytes)
 }
 
 func (op setOp) append(b []byte, option string, v uint64) []byte {

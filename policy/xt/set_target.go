@@ -3,6 +3,7 @@ package xt
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/moat-router/moat/policy"
 )
@@ -121,27 +122,35 @@ func (t *setTarget) Exec(p *policy.Packet) policy.Verdict {
 	return policy.Continue
 }
 
-func (t *setTarget) AppendSave(b []byte) []byte {
+func (t *setTarget) AppendSave(b []byte) []byte { return t.append(b, "--") }
+
+// AppendList is the normal form without dashes.
+func (t *setTarget) AppendList(b []byte, numeric bool) []byte { return t.append(b, "") }
+
+func (t *setTarget) append(b []byte, dashes string) []byte {
+	word := func(w string) { b = append(append(append(b, ' '), dashes...), w...) }
 	for i := range t.ops {
 		o := &t.ops[i]
-		b = append(append(append(append(append(b, ' '), o.option...), ' '), o.set.name...), ' ')
+		word(strings.TrimPrefix(o.option, "--"))
+		b = append(append(append(b, ' '), o.set.name...), ' ')
 		b = o.dims.append(b)
 		if o.option != "--add-set" {
 			continue
 		}
 		if t.exist {
-			b = append(b, " --exist"...)
+			word("exist")
 		}
 		if t.timeout != nil {
-			b = strconv.AppendInt(append(b, " --timeout "...), *t.timeout, 10)
+			word("timeout ")
+			b = strconv.AppendInt(b, *t.timeout, 10)
 		}
 	}
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{t.mark, " --map-mark"}, {t.prio, " --map-prio"}, {t.queue, " --map-queue"}} {
+	}{{t.mark, "map-mark"}, {t.prio, "map-prio"}, {t.queue, "map-queue"}} {
 		if f.on {
-			b = append(b, f.name...)
+			word(f.name)
 		}
 	}
 	return b

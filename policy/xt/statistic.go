@@ -115,3 +115,16 @@ func (m *statistic) AppendSave(b []byte) []byte {
 	b = strconv.AppendUint(b, uint64(m.every), 10)
 	return strconv.AppendUint(append(b, " --packet "...), uint64(m.packet), 10)
 }
+
+func (m *statistic) AppendList(b []byte, numeric bool) []byte {
+	if !m.nth {
+		b = append(appendNot(append(b, " statistic mode random"...), m.not), " probability "...)
+		return strconv.AppendFloat(b, float64(m.probability)/(1<<31), 'f', 11, 64)
+	}
+	b = append(appendNot(append(b, " statistic mode nth"...), m.not), " every "...)
+	b = strconv.AppendUint(b, uint64(m.every), 10)
+	if m.packet != 0 {
+		b = strconv.AppendUint(append(b, " packet "...), uint64(m.packet), 10)
+	}
+	return b
+}

@@ -184,22 +184,12 @@ func upperLatin(c byte) byte {
 
 func (m *stringMatch) AppendSave(b []byte) []byte {
 	b = appendNot(b, m.not)
-	hex := false
-	for _, c := range []byte(m.original) {
-		hex = hex || c < ' ' || c > '~'
-	}
-	if hex {
-		b = fmt.Appendf(b, ` --hex-string "|%x|"`, m.original)
+	if m.hex() {
+		b = append(b, " --hex-string "...)
 	} else {
-		b = append(b, ` --string "`...)
-		for _, c := range []byte(m.original) {
-			if c == '"' || c == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, c)
-		}
-		b = append(b, '"')
+		b = append(b, " --string "...)
 	}
+	b = m.appendPattern(b)
 	b = append(append(b, " --algo "...), m.algo...)
 	if m.from != 0 {
 		b = strconv.AppendInt(append(b, " --from "...), int64(m.from), 10)
@@ -211,4 +201,48 @@ func (m *stringMatch) AppendSave(b []byte) []byte {
 		b = append(b, " --icase"...)
 	}
 	return b
+}
+
+func (m *stringMatch) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " STRING match "...)
+	if m.not {
+		b = append(b, '!')
+	}
+	b = m.appendPattern(append(b, ' '))
+	b = append(append(b, " ALGO name "...), m.algo...)
+	if m.from != 0 {
+		b = strconv.AppendInt(append(b, " FROM "...), int64(m.from), 10)
+	}
+	if m.to != 65535 {
+		b = strconv.AppendInt(append(b, " TO "...), int64(m.to), 10)
+	}
+	if m.icase {
+		b = append(b, " ICASE"...)
+	}
+	return b
+}
+
+// hex tells whether the pattern is printed in hexadecimal: it has bytes that are no text, or its last one would
+// escape the quote behind it.
+func (m *stringMatch) hex() bool {
+	for _, c := range []byte(m.original) {
+		if c < ' ' || c > '~' {
+			return true
+		}
+	}
+	return m.original[len(m.original)-1] == '\\'
+}
+
+func (m *stringMatch) appendPattern(b []byte) []byte {
+	if m.hex() {
+		return fmt.Appendf(b, `"|%x|"`, m.original)
+	}
+	b = append(b, '"')
+	for _, c := range []byte(m.original) {
+		if c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
 }

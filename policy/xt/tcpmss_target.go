@@ -37,7 +37,7 @@ func (a *tcpmssArgs) Option(o *Opt) (bool, error) {
 		return true, nil
 	}
 	v, err := argNumber(o, 0, 65535)
-	a.t.mss = uint16(v)
+	a.t.mss, a.t.clamp = uint16(v), false // the last of the two options counts
 	return true, err
 }
 
@@ -140,4 +140,11 @@ func (t *tcpmss) AppendSave(b []byte) []byte {
 		return append(b, " --clamp-mss-to-pmtu"...)
 	}
 	return strconv.AppendUint(append(b, " --set-mss "...), uint64(t.mss), 10)
+}
+
+func (t *tcpmss) AppendList(b []byte, numeric bool) []byte {
+	if t.clamp {
+		return append(b, " TCPMSS clamp to PMTU"...)
+	}
+	return strconv.AppendUint(append(b, " TCPMSS set "...), uint64(t.mss), 10)
 }

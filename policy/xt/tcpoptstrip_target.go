@@ -2,6 +2,7 @@ package xt
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 // tcpoptstrip is -j TCPOPTSTRIP (xt_TCPOPTSTRIP.c): TCP options are overwritten with NOPs.
 type tcpoptstrip struct{ strip [256]bool }
 
-var tcpOptNames = map[string]uint8{"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
+var tcpOptNames = [...]string{2: "mss", 3: "wscale", 4: "sack-permitted", 5: "sack", 8: "timestamp", 19: "md5"}
 
 type tcpoptstripArgs struct{ t tcpoptstrip }
 
@@ -21,10 +22,9 @@ func (a *tcpoptstripArgs) Option(o *Opt) (bool, error) {
 		return true, err
 	}
 	for _, word := range strings.Split(s, ",") {
-		v, ok := tcpOptNames[word]
-		if !ok {
-			n, isNumber := ParseUint(word, 0, 255)
-			v, ok = uint8(n), isNumber
+		v, ok := ParseUint(word, 0, 255)
+		if i := slices.Index(tcpOptNames[:], word); !ok && word != "" && i > 0 {
+			v, ok = uint64(i), true
 		}
 		if !ok || v < 2 {
 			return true, fmt.Errorf("bad TCP option %q: 2 to 255, mss, wscale, sack-permitted, sack, timestamp and md5 are possible", word)
@@ -76,6 +76,23 @@ func (t *tcpoptstrip) AppendSave(b []byte) []byte {
 			b = strconv.AppendInt(append(b, sep...), int64(i), 10)
 			sep = ","
 		}
+	}
+	return b
+}
+
+func (t *tcpoptstrip) AppendList(b []byte, numeric bool) []byte {
+	sep := " TCPOPTSTRIP options "
+	for i, on := range t.strip {
+		if !on {
+			continue
+		}
+		b = append(b, sep...)
+		if !numeric && i < len(tcpOptNames) && tcpOptNames[i] != "" {
+			b = append(b, tcpOptNames[i]...)
+		} else {
+			b = strconv.AppendInt(b, int64(i), 10)
+		}
+		sep = ","
 	}
 	return b
 }

@@ -63,3 +63,11 @@ func (t *tee) AppendSave(b []byte) []byte {
 	}
 	return b
 }
+
+func (t *tee) AppendList(b []byte, numeric bool) []byte {
+	b = AppendAddr(append(b, " TEE gw:"...), t.family, t.gateway)
+	if t.oif != "" {
+		b = append(append(b, " oif="...), t.oif...)
+	}
+	return b
+}

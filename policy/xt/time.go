@@ -231,3 +231,35 @@ func appendDays(b []byte, mask uint64, last int, one func([]byte, int) []byte) [
 	}
 	return b
 }
+
+func (m *timeMatch) AppendList(b []byte, numeric bool) []byte {
+	b = append(b, " TIME"...)
+	if m.dayStart != 0 || m.dayStop != lastSecond {
+		b = appendDaytime(append(b, " from "...), m.dayStart)
+		b = appendDaytime(append(b, " to "...), m.dayStop)
+	}
+	if m.weekdays != allWeekdays {
+		b = append(b, " on "...)
+		b = appendDays(b, uint64(m.weekdays), 7, func(b []byte, i int) []byte { return append(b, weekdayNames[i]...) })
+	}
+	if m.monthdays != allMonthdays {
+		b = append(b, " on "...)
+		b = appendDays(b, uint64(m.monthdays), 31, func(b []byte, i int) []byte {
+			b = strconv.AppendInt(b, int64(i), 10)
+			return append(b, [...]string{"th", "st", "nd", "rd", "th", "th", "th", "th", "th", "th"}[i%10]...) // 11st, as iptables has it
+		})
+	}
+	if m.dateStart != 0 {
+		b = time.Unix(int64(m.dateStart), 0).UTC().AppendFormat(b, " starting from 2006-01-02 15:04:05")
+	}
+	if m.dateStop != lastDate {
+		b = time.Unix(int64(m.dateStop), 0).UTC().AppendFormat(b, " until date 2006-01-02 15:04:05")
+	}
+	if !m.kernelTZ {
+		b = append(b, " UTC"...)
+	}
+	if m.contiguous {
+		b = append(b, " contiguous"...)
+	}
+	return b
+}

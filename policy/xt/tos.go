@@ -69,16 +69,18 @@ func (m *tosMatch) AppendSave(b []byte) []byte {
 }
 
 func (m *tosMatch) AppendList(b []byte, numeric bool) []byte {
-	b = append(b, " tos match"...)
-	if m.not {
-		b = append(b, '!')
-	}
-	if !numeric && m.mask == 0x3f {
-		for _, n := range tosNames {
-			if n.value == m.value {
-				return append(b, n.name...)
-			}
-		}
+	b = appendListNot(append(b, " tos match"...), m.not)
+	if name := tosNameOf(m.value, m.mask); name != "" && !numeric {
+		return append(append(b, ' '), name...)
 	}
 	return fmt.Appendf(b, "0x%02x/0x%02x", m.value, m.mask)
+}
+
+// tosNameOf is the name of a value under the mask that names imply, or "".
+func tosNameOf(value, mask uint8) string {
+	i := slices.IndexFunc(tosNames, func(n tosName) bool { return n.value == value })
+	if i < 0 || mask != 0x3f {
+		return ""
+	}
+	return tosNames[i].name
 }

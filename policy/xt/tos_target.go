@@ -2,7 +2,6 @@ package xt
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/moat-router/moat/policy"
 )
@@ -11,17 +10,12 @@ import (
 type tosTarget struct{ value, mask uint8 }
 
 // tosNames are the values of RFC 1349, which leave the precedence alone.
-var tosTargetNames = [...]struct {
-	name  string
-	value uint8
-}{{"Minimize-Delay", 0x10}, {"Maximize-Throughput", 0x08}, {"Maximize-Reliability", 0x04}, {"Minimize-Cost", 0x02}, {"Normal-Service", 0}}
-
 type tosTargetArgs struct {
 	t     tosTarget
 	given string
 }
 
-func (a *tosTargetArgs) Option(o *Opt) (bool, error) {
+func (a *tosTargetArgs) Option(o *Opt) (ok bool, err error) {
 	if err := o.NoNot(); err != nil {
 		return true, err
 	}
@@ -29,15 +23,11 @@ func (a *tosTargetArgs) Option(o *Opt) (bool, error) {
 		return true, together(a.given, o.Name)
 	}
 	a.given = o.Name
-	s, err := o.Arg()
-	if err != nil {
-		return true, err
-	}
 	if o.Name == "--set-tos" {
-		a.t, err = parseTOSTarget(s)
+		a.t.value, a.t.mask, err = argTOS(o)
 		return true, err
 	}
-	v, err := number(o, s, 0, 255)
+	v, err := argNumber(o, 0, 255)
 	bits := uint8(v)
 	switch o.Name {
 	case "--and-tos":
@@ -48,24 +38,6 @@ func (a *tosTargetArgs) Option(o *Opt) (bool, error) {
 		a.t = tosTarget{bits, 0}
 	}
 	return true, err
-}
-
-func parseTOSTarget(s string) (tosTarget, error) {
-	for _, n := range tosTargetNames {
-		if strings.EqualFold(s, n.name) {
-			return tosTarget{n.value, 0x3f}, nil
-		}
-	}
-	value, mask, hasMask := strings.Cut(s, "/")
-	v, ok := ParseUint(value, 0, 255)
-	m := uint64(255)
-	if ok && hasMask {
-		m, ok = ParseUint(mask, 0, 255)
-	}
-	if !ok {
-		return tosTarget{}, fmt.Errorf("bad value %q for --set-tos: value[/mask] with numbers from 0 to 255 or a name such as Minimize-Delay is wanted", s)
-	}
-	return tosTarget{uint8(v), uint8(m)}, nil
 }
 
 func (a *tosTargetArgs) Done(r *RuleInfo) (policy.Target, error) {
@@ -88,5 +60,24 @@ func (t *tosTarget) Exec(p *policy.Packet) policy.Verdict {
 
 func (t *tosTarget) AppendSave(b []byte) []byte {
 	b = appendHex2(append(b, " --set-tos "...), t.value)
+	return appendHex2(append(b, '/'), t.mask)
+}
+
+func (t *tosTarget) AppendList(b []byte, numeric bool) []byte {
+	if !numeric {
+		if name := tosNameOf(t.value, t.mask); name != "" {
+			return append(append(b, "  TOS set"...), name...)
+		}
+		for _, op := range [...]struct {
+			is   bool
+			name string
+			v    uint8
+		}{{t.value == 0, "and", ^t.mask}, {t.value == t.mask, "or", t.value}, {t.mask == 0, "xor", t.value}} {
+			if op.is {
+				return appendHex2(append(append(append(b, " TOS "...), op.name...), ' '), op.v)
+			}
+		}
+	}
+	b = appendHex2(append(b, " TOS set "...), t.value)
 	return appendHex2(append(b, '/'), t.mask)
 }

@@ -73,3 +73,8 @@ func (t *ttlTarget) AppendSave(b []byte) []byte {
 	b = append(append(b, ' '), (&ttlTargetArgs{*t}).option(t.op)...)
 	return strconv.AppendUint(append(b, ' '), uint64(t.n), 10)
 }
+
+func (t *ttlTarget) AppendList(b []byte, numeric bool) []byte {
+	words := map[string]string{"set": "set to", "inc": "increment by", "dec": "decrement by"}
+	return fmt.Appendf(b, " %s %s %d", t.name, words[t.op], t.n)
+}

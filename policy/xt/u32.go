@@ -188,7 +188,15 @@ func (t *u32Test) holds(b []byte) bool {
 }
 
 func (m *u32) AppendSave(b []byte) []byte {
-	b = append(appendNot(b, m.not), ` --u32 "`...)
+	return m.appendTests(append(appendNot(b, m.not), " --u32 "...))
+}
+
+func (m *u32) AppendList(b []byte, numeric bool) []byte {
+	return m.appendTests(append(appendNot(append(b, " u32"...), m.not), ' '))
+}
+
+func (m *u32) appendTests(b []byte) []byte {
+	b = append(b, '"')
 	for i, t := range m.tests {
 		if i > 0 {
 			b = append(b, "&&"...)

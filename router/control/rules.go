@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/moat-router/moat/policy"
 )
@@ -98,29 +99,32 @@ func (c *RulesCommand) restore(args []string) error {
 	return nil
 }
 
-// editCommands are iptables' commands with what they need behind them.
-var editCommands = []string{"-L", "--list", "-S", "--list-rules", "-A", "--append", "-I", "--insert", "-D", "--delete", "-R", "--replace",
-	"-C", "--check", "-N", "--new-chain", "-X", "--delete-chain", "-P", "--policy", "-F", "--flush", "-Z", "--zero", "-E", "--rename-chain"}
-
+// edit takes the family flags out of an iptables command line, which may hold them anywhere.
 func (c *RulesCommand) edit() error {
-	for i, a := range c.Args {
+	c.Args = slices.DeleteFunc(slices.Clone(c.Args), func(a string) bool {
 		switch a {
 		case "-4", "--ipv4":
 			c.Families = []policy.Family{policy.V4}
 		case "-6", "--ipv6":
 			c.Families = []policy.Family{policy.V6}
 		default:
-			continue
+			return false
 		}
-		c.Args = slices.Delete(slices.Clone(c.Args), i, i+1)
-		break
-	}
-	if !slices.ContainsFunc(c.Args, func(a string) bool {
-		return slices.Contains(editCommands, a) || len(a) > 2 && a[0] == '-' && a[1] != '-' && slices.Contains(editCommands, a[:2])
-	}) {
+		return true
+	})
+	if !slices.ContainsFunc(c.Args, hasCommand) {
 		return usage("no command in %q: one of save, restore, -L, -S, -A, -I, -D, -R, -C, -N, -X, -P, -F, -Z, -E", c.Args)
 	}
 	return nil
+}
+
+// hasCommand tells whether a word may hold an iptables command: a capital letter, alone or among others as in -nvL, or
+// a long option, which the router knows better.
+func hasCommand(word string) bool {
+	if strings.HasPrefix(word, "--") {
+		return true
+	}
+	return strings.HasPrefix(word, "-") && strings.ContainsAny(word, "LSADIRCNXPFZE")
 }
 
 // family is the one that an edit is about.
