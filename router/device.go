@@ -82,7 +82,14 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 		return w.put(out, w.one[:])
 	}
 	why := packet.ReasonNone
-	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil && (!p.Duplicate || p.ownCut), IgnoreDF: p.ownCut}
+	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil && (!p.Duplicate || p.ownCut), IgnoreDF: p.ownCut,
+		TooBig: func(segment *packet.Packet) {
+			whole := p.Packet.Packet
+			p.Packet.Packet = segment
+			w.icmpError(p, errTooBig, uint32(mtu))
+			p.Packet.Packet = whole
+			why = packet.ReasonTooBig
+		}}
 	err := w.cut.Cut(p.Packet.Packet, way, func(b *packet.Packet) error {
 		w.one[0] = b
 		if r := w.put(out, w.one[:]); r != packet.ReasonNone {

@@ -15,6 +15,7 @@ func (w *worker) gather(p *passage, user uint32) packet.Reason {
 	if p.in != nil {
 		index = p.in.Index
 	}
+	p.CompleteChecksum() // its place is behind a header that goes; only an atomic fragment has one to complete
 	whole, why := w.r.frags.Add(w.now, p.Packet.Packet, index, user)
 	if why != packet.ReasonNone || whole == nil {
 		return why // none: Linux lets this one pass as it is

@@ -43,8 +43,11 @@ func (w *worker) specificDestination(p *passage) packet.Addr {
 	if p.dest.Type == fib.Local {
 		return p.Dst()
 	}
-	d := w.s.fib.Lookup(fib.Key{Dst: p.Src(), TOS: p.TOS() & 0x1e, Mark: p.Mark})
-	return d.PrefSrc
+	k := fib.Key{Dst: p.Src(), TOS: p.TOS() & 0x1e}
+	if w.s.sys.Source(p.in.Index).SrcValidMark {
+		k.Mark = p.Mark
+	}
+	return w.s.fib.Lookup(k).PrefSrc
 }
 
 // msOfDay is the clock of IP and ICMP timestamps: milliseconds since midnight UTC (RFC 791 3.1, RFC 792).

@@ -75,6 +75,8 @@ type Device struct {
 	Addrs [][2]string // address with prefix length, and the peer or ""
 	// Link moves its packets. Nil: an in-memory link whose output Output collects.
 	Link link.Link
+	// Offloads is what an in-memory link takes off the router's hands; a Link of its own knows by itself.
+	Offloads link.Offloads
 	// RxChecksumOffload: fragments and flagged packets that arrive here count as verified by a NIC.
 	RxChecksumOffload bool
 	// CsumOffload: so does every packet (the csum_offload of scenario files).
@@ -236,7 +238,7 @@ func (r *Router) addDevice(c *Device) error {
 	d.up.Store(true)
 	d.link = c.Link
 	if d.link == nil {
-		d.link = &collector{r: r, d: d}
+		d.link = &collector{r: r, d: d, can: c.Offloads}
 	}
 	for len(r.devs) <= i {
 		r.devs = append(r.devs, nil)

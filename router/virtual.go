@@ -19,6 +19,7 @@ import (
 type Sent struct {
 	Dev  string
 	Data []byte
+	packet.Offload
 }
 
 // LogLine is a line that a rule or conntrack logged.
@@ -29,21 +30,22 @@ type LogLine struct {
 
 // collector is the link of a device that has none: what is sent is kept for Output.
 type collector struct {
-	r *Router
-	d *device
+	r   *Router
+	d   *device
+	can link.Offloads
 }
 
 func (c *collector) Name() string            { return c.d.Name }
 func (c *collector) MTU() int                { return int(c.d.mtu.Load()) }
 func (c *collector) Queues() int             { return 1 }
-func (c *collector) Offloads() link.Offloads { return link.Offloads{} }
+func (c *collector) Offloads() link.Offloads { return c.can }
 func (c *collector) Close() error            { return nil }
 
 func (c *collector) Serve(int, func([]*packet.Packet)) error { return link.ErrClosed }
 
 func (c *collector) Send(_ int, batch []*packet.Packet) (int, error) {
 	for _, p := range batch {
-		c.r.sent = append(c.r.sent, Sent{c.d.Name, slices.Clone(p.Data)})
+		c.r.sent = append(c.r.sent, Sent{c.d.Name, slices.Clone(p.Data), p.Offload})
 	}
 	return len(batch), nil
 }

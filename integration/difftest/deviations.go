@@ -29,7 +29,10 @@ var Deviations = []Deviation{
 	{Name: "a full conntrack table drops another entry early",
 		Why: "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard"},
 	{Name: "an error about a super-segment quotes its first segment",
-		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB; the bytes quoted are the same"},
+		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB, FIN and PSH of the last segment and, as of every packet " +
+			"whose checksum was left to the device, the sum of the pseudo-header alone; the bytes behind are the same"},
+	{Name: "segments of a super-segment count their IPv6 extension headers",
+		Why: "where Linux asks whether they fit the MTU it takes the first extension header for the transport header, and lets out what is too long, or refuses what is not"},
 	{Name: "no helpers for PPTP, H.323, SIP and the like",
 		Why: "package helper lists those that are there; GRE keys are translated only for a master, which PPTP's would be"},
 	{Name: "ip rule with ipproto, sport, dport, uidrange, realms, goto is refused",
@@ -50,6 +53,7 @@ var Avoided = []struct{ What, Why string }{
 	{"masks of events (--ctevents, --expevents) with nf_conntrack_events=2", "the kernel forgets those of rules that are loaded while it believes that " +
 		"nobody listens, and one namespace's listener that goes makes it believe so for all"},
 	{"SACK blocks at odd offsets of a segment", "Linux leaves a wrong checksum when a helper has moved the numbers, as TCPMSS does"},
+	{"super-segments with extension headers", "segments count their headers here and not in Linux, as above"},
 	{"DNAT to a range of ports", "the kernel picks by chance"},
 	{"nf_conntrack_max", "the kernel has one for all namespaces, which only the first may set"},
 	{"datagrams that lack a fragment for longer than seconds", "timeouts are short where they are drawn; scenarios G07, G09 have the long ones"},

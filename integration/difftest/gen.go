@@ -17,6 +17,8 @@ type Source struct {
 	Avoid *regexp.Regexp
 	// Helpers draws conversations of FTP, IRC, TFTP and Amanda through routers that read along.
 	Helpers bool
+	// Offload draws senders that leave segmentation and checksums to their devices, and devices that take super-segments.
+	Offload bool
 }
 
 func (s Source) avoids(text string) bool { return s.Avoid != nil && s.Avoid.MatchString(text) }
@@ -28,8 +30,11 @@ func (s Source) avoids(text string) bool { return s.Avoid != nil && s.Avoid.Matc
 func (src Source) Generate(ref scenario.Player, n int) (*scenario.Scenario, *scenario.Run, error) {
 	g := &gen{Source: src, r: rand.New(rand.NewPCG(src.Seed, uint64(n)))}
 	name, test := "random", "TestDifferential"
-	if src.Helpers {
+	switch {
+	case src.Helpers:
 		name, test = "helpers", "TestHelpersReadAlongAsLinux"
+	case src.Offload:
+		name, test = "offload", "TestSuperSegmentsCrossAsThroughLinux"
 	}
 	s := &scenario.Scenario{Name: fmt.Sprintf("%s-%d-%d", name, src.Seed, n), Group: "random",
 		Why: fmt.Sprintf("go test ./integration/difftest -run %s -difftest.seed=%d -difftest.only=%d", test, src.Seed, n)}
@@ -38,6 +43,11 @@ func (src Source) Generate(ref scenario.Player, n int) (*scenario.Scenario, *sce
 		router, steps = g.helperRouter, g.conversations
 	}
 	router(s)
+	if src.Offload {
+		for i := range s.Interfaces {
+			s.Interfaces[i].Offload = g.chance(60)
+		}
+	}
 	x, err := start(ref, s)
 	if err == nil {
 		err = steps(x)
@@ -150,7 +160,7 @@ func (g *gen) inject(x *session, d string, pkts ...string) error {
 	if g.avoids(strings.Join(pkts, "\n")) {
 		return nil
 	}
-	o, err := x.do(scenario.Step{Op: "inject", If: d, Pkt: pkts})
+	o, err := x.do(scenario.Step{Op: "inject", If: d, Pkt: pkts, Offload: g.offload(pkts)})
 	if err != nil {
 		return err
 	}

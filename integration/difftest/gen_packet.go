@@ -83,6 +83,13 @@ func (g *gen) size() string {
 	return fmt.Sprintf("len=%d", n)
 }
 
+func (g *gen) sizeUDP() string {
+	if n := g.bulk(0); n > 0 {
+		return fmt.Sprintf("len=%d", n)
+	}
+	return g.size()
+}
+
 func (g *gen) badSum() string {
 	if g.chance(g.oddities / 4) {
 		return " sum=bad"
@@ -99,7 +106,7 @@ func (g *gen) first(f *flow) string {
 		if sum == "" && !f.v6 && g.chance(5) {
 			sum = " sum=none"
 		}
-		return fmt.Sprintf("%s / udp %d>%d %s%s", head, f.sport, f.dport, g.size(), sum)
+		return fmt.Sprintf("%s / udp %d>%d %s%s", head, f.sport, f.dport, g.sizeUDP(), sum)
 	case "tcp":
 		flags := "S"
 		if g.chance(g.oddities) {
@@ -136,7 +143,7 @@ func (g *gen) again(x *session) error {
 		return g.inject(x, f.dev.name, g.first(f))
 	}
 	head := g.ipLayer(f.v6, f.src, f.dst)
-	n := pick(g, 0, 0, 20, 200)
+	n := g.bulk(pick(g, 0, 0, 20, 200))
 	flags := choose(g, []weighted[string]{{40, "A"}, {30, "PA"}, {12, "FA"}, {6, "R"}, {6, "RA"}, {6, "S"}})
 	if n > 0 && flags == "A" {
 		flags = "PA"
@@ -175,7 +182,7 @@ func (g *gen) reply(x *session) error {
 	var text string
 	switch s.proto {
 	case 17:
-		text = fmt.Sprintf("%s / udp %s>%s %s%s", head, s.dport, s.sport, g.size(), g.badSum())
+		text = fmt.Sprintf("%s / udp %s>%s %s%s", head, s.dport, s.sport, g.sizeUDP(), g.badSum())
 	case 6:
 		text = fmt.Sprintf("%s / tcp %s>%s %s", head, s.dport, s.sport, g.answerTCP(s))
 	case 1, 58:
@@ -203,7 +210,7 @@ func (g *gen) answerTCP(s *seen) string {
 	default:
 		flags = choose(g, []weighted[string]{{40, "A"}, {30, "PA"}, {15, "FA"}, {6, "R"}, {4, "RA"}, {3, "S"}, {2, "SA"}})
 		if flags == "PA" {
-			n = pick(g, 10, 100, 500)
+			n = g.bulk(pick(g, 10, 100, 500))
 		}
 	}
 	if g.chance(g.oddities) {

@@ -62,7 +62,7 @@ func (g *gen) talk(x *session, a, b *side) error {
 	send := func(flags, more string) error { return g.segment(x, a, flags, more) }
 	switch g.r.IntN(20) {
 	case 0, 1, 2, 3:
-		n := pick(g, 1, 10, 500, 1400)
+		n := g.bulk(pick(g, 1, 10, 500, 1400))
 		err := send("PA", fmt.Sprintf(" len=%d", n))
 		a.seq += uint32(n)
 		return err

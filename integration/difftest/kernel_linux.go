@@ -211,7 +211,7 @@ func (r *room) act(q *scenario.Request) (*scenario.Answer, error) {
 	a := &scenario.Answer{CT: lines("nf_conntrack"), Expect: lines("nf_conntrack_expect")}
 	for _, t := range r.tuns {
 		for _, p := range t.drain() {
-			a.Out = append(a.Out, scenario.OutPacket{If: t.name, Hex: hex.EncodeToString(p)})
+			a.Out = append(a.Out, scenario.OutPacket{If: t.name, Hex: hex.EncodeToString(p.data), GSO: p.gso})
 		}
 	}
 	if r.events != nil {
@@ -233,7 +233,7 @@ func (r *room) build(q *scenario.Request) error {
 		if f.CsumOffload {
 			return errors.New("csum_offload: this reference cannot say that a checksum was verified")
 		}
-		t, err := openTun(f.Name)
+		t, err := openTun(f.Name, f.Offload)
 		if err != nil {
 			return err
 		}
@@ -298,7 +298,9 @@ func (r *room) inject(q *scenario.Request) error {
 			if err != nil {
 				return err
 			}
-			_, _ = unix.Write(t.fd, b) // a packet that the driver refuses counts as dropped
+			if err := t.write(b, q.Offload); err != nil {
+				return err
+			}
 		}
 		return nil
 	}

@@ -31,7 +31,7 @@ func Record(s *scenario.Scenario, runs ...*scenario.Run) (problems []string) {
 		for j, out := range o.Out {
 			mask := ownIDs(ids, out.Data)
 			for _, r := range runs[1:] {
-				if i >= len(r.Steps) || len(r.Steps[i].Out) != len(o.Out) || r.Steps[i].Out[j].If != out.If {
+				if i >= len(r.Steps) || len(r.Steps[i].Out) != len(o.Out) || r.Steps[i].Out[j].If != out.If || r.Steps[i].Out[j].GSO != out.GSO {
 					problems = append(problems, fmt.Sprintf("step %d: other packets leave each time", i))
 					break
 				}
@@ -44,7 +44,7 @@ func Record(s *scenario.Scenario, runs ...*scenario.Run) (problems []string) {
 			slices.Sort(mask)
 			mask = withoutImplied(slices.Compact(mask))
 			w := packet.Walk(out.Data)
-			e.Out = append(e.Out, scenario.ExpectedPacket{If: out.If, Text: w.Text, Mask: mask, Sums: sums(w),
+			e.Out = append(e.Out, scenario.ExpectedPacket{If: out.If, Text: w.Text, GSO: out.GSO, Mask: mask, Sums: sums(w),
 				Hex: hex.EncodeToString(packet.Canon(out.Data, mask))})
 		}
 		e.CT = named(o.Entries, first.Vars)

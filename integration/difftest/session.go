@@ -33,7 +33,7 @@ func (x *session) has(text string) bool {
 
 // do plays one step and appends it.
 func (x *session) do(st scenario.Step) (*scenario.Outcome, error) {
-	q := &scenario.Request{Op: st.Op, If: st.If, MS: st.MS, V4: st.V4, V6: st.V6, NoFlush: st.NoFlush, Set: st.Set, Cmd: st.Cmd,
+	q := &scenario.Request{Op: st.Op, If: st.If, Offload: st.Offload, MS: st.MS, V4: st.V4, V6: st.V6, NoFlush: st.NoFlush, Set: st.Set, Cmd: st.Cmd,
 		Proto: st.Proto, Addr: st.Addr, Port: st.Port}
 	var o scenario.Outcome
 	for _, text := range st.Pkt {
@@ -100,7 +100,7 @@ func outcome(s *scenario.Scenario, a *scenario.Answer, sent [][]byte) (scenario.
 		if err != nil {
 			return o, err
 		}
-		o.Out = append(o.Out, scenario.Sent{If: x.If, Data: b})
+		o.Out = append(o.Out, scenario.Sent{If: x.If, Data: b, GSO: x.GSO})
 	}
 	sort.SliceStable(o.Out, func(i, j int) bool { return order[o.Out[i].If] < order[o.Out[j].If] })
 	for _, l := range a.CT {

@@ -137,6 +137,9 @@ func diffPacket(want *ExpectedPacket, got Sent) []string {
 		}
 		return lines
 	}
+	if want.GSO != got.GSO {
+		return []string{fmt.Sprintf("segments of %d bytes, expected %d (0: no super-segment) in %s: %s", got.GSO, want.GSO, got.If, packet.Text(got.Data))}
+	}
 	if g := sumsOf(got.Data); sumsText(g) != sumsText(want.Sums) {
 		return []string{fmt.Sprintf("checksums are %s, expected %s in %s: %s", sumsText(g), sumsText(want.Sums), got.If, packet.Text(got.Data))}
 	}

@@ -18,7 +18,7 @@ func faithful(t *testing.T, s *Scenario) *Run {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Out = append(o.Out, Sent{x.If, b})
+			o.Out = append(o.Out, Sent{x.If, b, x.GSO})
 		}
 		run.Steps = append(run.Steps, o)
 	}

@@ -33,6 +33,15 @@
 //	> {"op":"inject","if":"lan","hex":["4500..."]}
 //	< {"out":[{"if":"wan","hex":"4500..."}],"ct":[],"expect":[],"events":[],"log":[]}
 //
+// # Offloads
+//
+// An interface with "offload": true takes super-segments and partial checksums, and a step with "gso" or "partial" is of a sender
+// that leaves segments or checksums to its device; packets are written down whole all the same. Both are additions to the
+// protocol: an implementation that knows nothing of them gets ordinary packets.
+//
+//	> {"op":"inject","if":"lan","hex":["4500.."],"gso":1448}
+//	< {"out":[{"if":"wan","hex":"4500..","gso":1448}],..}
+//
 // # How answers are compared
 //
 // Packets per interface in order (the order between interfaces is not observable): canonical bytes, where fields that

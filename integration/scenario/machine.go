@@ -71,6 +71,9 @@ func (m *Machine) build(q *Request) (warn []string, err error) {
 	m.ifs, m.want = map[string]bool{}, Router{Events: q.Events, Log: q.Log}
 	for _, i := range q.Interfaces {
 		d := router.Device{Name: i.Name, MTU: i.MTU, CsumOffload: i.CsumOffload}
+		if i.Offload {
+			d.Offloads = takesAll
+		}
 		for _, a := range i.Addrs {
 			d.Addrs = append(d.Addrs, [2]string{a.Local, a.Peer})
 		}
@@ -124,7 +127,11 @@ func (m *Machine) act(q *Request) (warn []string, err error) {
 			return nil, err
 		}
 		for _, b := range packets {
-			if err := m.r.Inject(q.If, b); err != nil {
+			data, beside, err := q.Offload.Of(b)
+			if err != nil {
+				return nil, err
+			}
+			if err := m.r.InjectOffload(q.If, data, beside); err != nil {
 				return nil, err
 			}
 		}
@@ -152,7 +159,8 @@ func (m *Machine) act(q *Request) (warn []string, err error) {
 func (m *Machine) answer(warn []string) *Answer {
 	a := &Answer{CT: m.r.ConntrackLines(), Expect: m.r.ExpectLines(), Warn: warn}
 	for _, s := range m.r.Output() {
-		a.Out = append(a.Out, OutPacket{s.Dev, fmt.Sprintf("%x", s.Data)})
+		s.Offload.CompleteChecksum(s.Data)
+		a.Out = append(a.Out, OutPacket{s.Dev, fmt.Sprintf("%x", s.Data), int(s.GSOSize)})
 	}
 	events, logs := m.r.Events(), m.r.Logs()
 	if m.want.Events {

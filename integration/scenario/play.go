@@ -39,6 +39,7 @@ type Outcome struct {
 type Sent struct {
 	If   string
 	Data []byte
+	GSO  int // of a super-segment: bytes of payload in each segment
 }
 
 // Play puts the Player through the scenario. The Run holds as many steps as were answered, also on error.
@@ -91,7 +92,7 @@ func (s *Scenario) request() *Request {
 }
 
 func (st *Step) request() *Request {
-	return &Request{Op: st.Op, If: st.If, MS: st.MS, V4: st.V4, V6: st.V6, NoFlush: st.NoFlush, Set: st.Set,
+	return &Request{Op: st.Op, If: st.If, Offload: st.Offload, MS: st.MS, V4: st.V4, V6: st.V6, NoFlush: st.NoFlush, Set: st.Set,
 		Cmd: st.Cmd, Proto: st.Proto, Addr: st.Addr, Port: st.Port}
 }
 
@@ -130,7 +131,7 @@ func (o *Outcome) take(s *Scenario, a *Answer) error {
 		if err != nil {
 			return err
 		}
-		o.Out = append(o.Out, Sent{x.If, b})
+		o.Out = append(o.Out, Sent{x.If, b, x.GSO})
 	}
 	sort.SliceStable(o.Out, func(i, j int) bool { return order[o.Out[i].If] < order[o.Out[j].If] })
 	for _, l := range a.CT {

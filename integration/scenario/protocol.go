@@ -24,8 +24,9 @@ type Request struct {
 
 	If      string   `json:"if,omitempty"`  // inject
 	Hex     []string `json:"hex,omitempty"` // inject
-	MS      int64    `json:"ms,omitempty"`  // sleep, milliseconds
-	V4      string   `json:"v4,omitempty"`  // rules
+	Offload          // inject
+	MS      int64    `json:"ms,omitempty"` // sleep, milliseconds
+	V4      string   `json:"v4,omitempty"` // rules
 	V6      string   `json:"v6,omitempty"`
 	NoFlush bool     `json:"noflush,omitempty"`
 	Set     Sysctls  `json:"set,omitempty"`   // sysctl
@@ -52,6 +53,7 @@ type Answer struct {
 type OutPacket struct {
 	If  string `json:"if"`
 	Hex string `json:"hex"`
+	GSO int    `json:"gso,omitempty"` // of a super-segment: bytes of payload in each segment
 }
 
 // LogLine is what LOG, TRACE or conntrack's own logging wrote: the kernel's text and its level, 0 to 7.

@@ -43,6 +43,7 @@ type Interface struct {
 	MTU         int       `json:"mtu,omitempty"` // bytes; 0: 1500
 	Addrs       []Address `json:"addrs,omitempty"`
 	CsumOffload bool      `json:"csum_offload,omitempty"` // what arrives counts as checked by a NIC
+	Offload     bool      `json:"offload,omitempty"`      // the device takes super-segments and partial checksums
 }
 
 // Address is "192.168.1.1/24", or with a peer "192.168.1.1" and "192.168.2.1/32".
@@ -134,6 +135,7 @@ type Step struct {
 	Op      string          `json:"op"`
 	If      string          `json:"if,omitempty"`  // inject
 	Pkt     Texts           `json:"pkt,omitempty"` // inject: packet notation
+	Offload                 // inject
 	Bind    map[string]Bind `json:"bind,omitempty"`
 	Note    string          `json:"note,omitempty"`
 	MS      int64           `json:"ms,omitempty"` // sleep
@@ -191,10 +193,11 @@ type Expected struct {
 // ExpectedPacket is a packet that left.
 type ExpectedPacket struct {
 	If   string           `json:"if"`
-	Text string           `json:"text"` // for people
-	Mask []string         `json:"mask"` // fields that nobody can predict
-	Hex  string           `json:"hex"`  // canonical bytes
-	Sums map[string]*bool `json:"sums"` // validity of every checksum; null: cannot be verified
+	Text string           `json:"text"`          // for people
+	GSO  int              `json:"gso,omitempty"` // of a super-segment: bytes of payload in each segment
+	Mask []string         `json:"mask"`          // fields that nobody can predict
+	Hex  string           `json:"hex"`           // canonical bytes
+	Sums map[string]*bool `json:"sums"`          // validity of every checksum; null: cannot be verified
 }
 
 // Recorded says where the expectations come from, and holds the counters at the end.

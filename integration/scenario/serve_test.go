@@ -21,7 +21,7 @@ func TestServeAnswersEachLineWithOneLine(t *testing.T) {
 	p := fake{
 		"scenario": func(r *Request) (*Answer, error) { return &Answer{}, nil },
 		"inject": func(r *Request) (*Answer, error) {
-			return &Answer{Out: []OutPacket{{r.If, r.Hex[0]}}, Warn: []string{"<hm>"}}, nil
+			return &Answer{Out: []OutPacket{{If: r.If, Hex: r.Hex[0]}}, Warn: []string{"<hm>"}}, nil
 		},
 		"counters": func(*Request) (*Answer, error) {
 			return &Answer{Counters: map[string]map[string][]string{"v4": {"filter": {"[1:2] -A FORWARD"}}}}, nil
@@ -66,7 +66,7 @@ func TestServeEndsWhenThePlayerIsBroken(t *testing.T) {
 func TestAnswersSurviveTheWire(t *testing.T) {
 	t.Parallel()
 	port := uint16(0)
-	a := &Answer{Out: []OutPacket{{"wan", "45"}}, CT: []string{"x"}, Events: []Event{{Ev: "NEW", Orig: &EventTuple{Src: "1.2.3.4", SPort: &port}}}}
+	a := &Answer{Out: []OutPacket{{If: "wan", Hex: "45"}}, CT: []string{"x"}, Events: []Event{{Ev: "NEW", Orig: &EventTuple{Src: "1.2.3.4", SPort: &port}}}}
 	line, err := a.encode("inject")
 	if err != nil {
 		t.Fatal(err)

@@ -37,6 +37,9 @@ type Way struct {
 	Own bool
 	// IgnoreDF lets an IPv4 datagram be cut although it has DF, which its pieces do not have then (skb->ignore_df).
 	IgnoreDF bool
+	// TooBig, if there is one, is told of each segment of a super-segment that may not leave, instead of ErrTooBig: in IPv4 of
+	// all that have DF, also of a last one that would fit (ip_finish_output_gso); in IPv6 of those that are too long.
+	TooBig func(segment *packet.Packet)
 }
 
 // TooBig is the question of the forwarding path: does p need an ICMP error because it is larger than the MTU and may
@@ -92,10 +95,22 @@ func (c *Cutter) outGSO(p *packet.Packet, w Way, emit func(*packet.Packet) error
 	if fits && takes(w.Can, p.GSO) {
 		return emit(p)
 	}
-	if !fits && p.DF() && !w.Own {
+	if !fits && p.DF() && !w.Own && w.TooBig == nil {
 		return ErrTooBig
 	}
-	return Segment(p, c.segment, func(s *packet.Packet) error { return c.outWhole(s, w, emit) })
+	none := !fits && !p.V6 && p.DF() && !w.IgnoreDF && w.TooBig != nil
+	return Segment(p, c.segment, func(s *packet.Packet) error {
+		if none {
+			w.TooBig(s)
+			return nil
+		}
+		err := c.outWhole(s, w, emit)
+		if err == ErrTooBig && w.TooBig != nil {
+			w.TooBig(s)
+			return nil
+		}
+		return err
+	})
 }
 
 func takes(can link.Offloads, g packet.GSO) bool {

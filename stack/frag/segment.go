@@ -68,7 +68,14 @@ func Segment(p, out *packet.Packet, emit func(*packet.Packet) error) error {
 		} else {
 			segmentTCP(header.TCP(b[p.L4:]), off, off > 0, end == len(pay))
 		}
-		out.PutTransportChecksum()
+		if p.NeedsCsum {
+			// The sender's partial sum holds but for the length: what is wrong with it stays wrong (th->check + delta).
+			out.Offload = packet.Offload{NeedsCsum: true, CsumStart: p.CsumStart, CsumOff: p.CsumOff}
+			packet.Delta(0).Word(uint16(p.L4Len()), uint16(out.L4Len())).FixPartial(b[int(p.CsumStart)+int(p.CsumOff):])
+			out.CompleteChecksum()
+		} else {
+			out.PutTransportChecksum()
+		}
 		if err := emit(out); err != nil {
 			return err
 		}
