@@ -98,8 +98,9 @@ type Ruleset struct {
 	// UsesAccounting: some rule compares packets or bytes of connections, which turns nf_conntrack_acct on (connbytes).
 	UsesAccounting bool
 
-	counters [][]counter // [worker][index]; only the worker writes to its own
-	start    []counter   // what was set from outside, less what the workers had counted by then
+	chains   [NumFamilies]Chains
+	counters [][]counter                   // [worker][index]; only the worker writes to its own
+	start    []counter                     // what was set from outside, less what the workers had counted by then
 }
 
 // counter has one writer. It is read from outside at any time.

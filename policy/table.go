@@ -28,6 +28,11 @@ func (rs *Ruleset) Prepare(workers int) {
 			if t == nil {
 				continue
 			}
+			for h, c := range t.Base {
+				if c != nil {
+					rs.chains[f] |= chainBit(t.ID, Hook(h))
+				}
+			}
 			for _, c := range t.Chains {
 				c.Index = n
 				n++
@@ -74,6 +79,17 @@ func (rs *Ruleset) SetCount(index int, c Count) {
 func (rs *Ruleset) count(w *Worker, index int, p *Packet) {
 	rs.counters[w.ID][index].add(1, uint64(len(p.Data)))
 }
+
+// Chains is a set of places in the walk, table and hook.
+type Chains uint64
+
+func chainBit(id TableID, h Hook) Chains { return 1 << (uint(id)<<3 | uint(h)) }
+
+// Has tells whether table id at hook h is among them.
+func (c Chains) Has(id TableID, h Hook) bool { return c&chainBit(id, h) != 0 }
+
+// Absent are the places where a family has no chain: Run accepts there, and need not be called.
+func (rs *Ruleset) Absent(f Family) Chains { return ^rs.chains[f] }
 
 // Run sends p through the chain of table id at hook h and returns Accept, Drop or Stolen. A table that was never
 // loaded accepts. The traversal is ip_tables': first match wins, a jump pushes where to go on, a goto does not, and

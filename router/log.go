@@ -50,7 +50,11 @@ func logContext(p *policy.Packet) nflog.Context {
 
 // logInvalid writes why conntrack found a packet INVALID (nf_conntrack_log_invalid).
 func (r *Router) logInvalid(p *packet.Packet, h conntrack.HookInfo, proto uint8, msg string) {
-	line := nflog.AppendInvalid(nil, proto, msg, p, nflog.Context{In: h.In, Out: h.Out, Mark: h.Mark})
+	c := nflog.Context{In: *h.Dev, Mark: h.Mark}
+	if h.Local {
+		c.In, c.Out = "", *h.Dev
+	}
+	line := nflog.AppendInvalid(nil, proto, msg, p, c)
 	r.log.line(r.Time(), nflog.LevelInvalid, line)
 }
 

@@ -15,9 +15,9 @@ func (w *worker) track(p *passage, h policy.Hook) packet.Reason {
 	}
 	info := conntrack.HookInfo{Local: h == policy.Output, Mark: p.Mark}
 	if h == policy.Output {
-		info.Out = p.Out.Name
+		info.Dev = &p.Out.Name
 	} else {
-		info.In = p.In.Name
+		info.Dev = &p.In.Name
 	}
 	return w.CT.In(w.now, p.Packet.Packet, &p.CT, info, w.Rand)
 }

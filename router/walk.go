@@ -27,6 +27,7 @@ func (w *worker) arrive(p *passage) packet.Reason {
 	if why := p.Parse(); why != packet.ReasonNone {
 		return why
 	}
+	p.absent = w.s.rules.Absent(policy.FamilyOf(p.V6))
 	if (p.NeedsCsum || p.GSO != packet.GSONone) && !p.SettleOffload() {
 		return packet.ReasonOffload
 	}
@@ -170,6 +171,13 @@ func (w *worker) postrouting(p *passage) packet.Reason {
 
 // table runs one table at one hook. A REJECT has its answer sent from here, while the packet is as the rule saw it.
 func (w *worker) table(t policy.TableID, h policy.Hook, p *passage) packet.Reason {
+	if p.absent.Has(t, h) {
+		return packet.ReasonNone
+	}
+	return w.run(t, h, p)
+}
+
+func (w *worker) run(t policy.TableID, h policy.Hook, p *passage) packet.Reason {
 	if v := w.s.rules.Run(t, h, &p.Packet); v == policy.Accept {
 		return packet.ReasonNone
 	}

@@ -41,6 +41,7 @@ type worker struct {
 type passage struct {
 	policy.Packet
 	own      *packet.Packet // the buffer that belongs to this passage, nil if a link or the reassembly owns the bytes
+	absent   policy.Chains  // places without rules, for who wants to know; none is always right
 	in       *device        // nil for packets the router made
 	out      *device
 	dest     fib.Result
@@ -72,7 +73,8 @@ func (w *worker) begin(b *packet.Packet) *passage {
 	} else {
 		p = new(passage)
 	}
-	*p = passage{Packet: policy.Packet{Packet: b, W: &w.Worker, Now: w.now}}
+	*p = passage{} // and then field by field: a literal would be made elsewhere and copied
+	p.Packet.Packet, p.W, p.Now = b, &w.Worker, w.now
 	return p
 }
 

@@ -8,10 +8,9 @@ import (
 
 // HookInfo is where a packet meets conntrack, and what else it carries.
 type HookInfo struct {
-	Local bool   // OUTPUT: the router made the packet, its checksums are not asked for
-	Mark  uint32 // the packet's mark, for --zone mark
-	In    string // ingress and egress interface, for what OnInvalid logs
-	Out   string
+	Local bool    // OUTPUT: the router made the packet, its checksums are not asked for
+	Mark  uint32  // the packet's mark, for --zone mark
+	Dev   *string // name of the ingress interface, of a Local packet of the egress: for what OnInvalid logs
 }
 
 // verdict is what a tracker says of a packet (the return values of nf_conntrack_handle_packet).
@@ -36,7 +35,9 @@ func (t *Table) In(now packet.Time, p *packet.Packet, ref *Ref, h HookInfo, rng 
 		t.stats.invalid.Add(1)
 		return packet.ReasonNone
 	}
-	x := look{t: t, now: now, p: p, par: t.params.Load(), hook: h, tmpl: tmpl, zones: tmpl.zones(h.Mark), l4: p.L4Bytes(), rng: rng}
+	var x look // field by field: a literal would be made elsewhere and copied
+	x.t, x.now, x.p, x.par, x.hook = t, now, p, t.params.Load(), h
+	x.tmpl, x.zones, x.l4, x.rng = tmpl, tmpl.zones(h.Mark), p.L4Bytes(), rng
 	if done := x.icmp(ref); done {
 		return packet.ReasonNone
 	}
@@ -51,7 +52,7 @@ func (t *Table) In(now packet.Time, p *packet.Packet, ref *Ref, h HookInfo, rng 
 		x.c, x.info, x.dir = c, info, info.Dir()
 		switch x.track() {
 		case accept:
-			if info == EstablishedReply && c.SetStatus(StatusSeenReply)&StatusSeenReply == 0 {
+			if info == EstablishedReply && c.Status()&StatusSeenReply == 0 && c.SetStatus(StatusSeenReply)&StatusSeenReply == 0 {
 				c.cache(CauseReply)
 			}
 			ref.Conn, ref.Info = c, info

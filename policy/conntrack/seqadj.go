@@ -49,7 +49,8 @@ func (t *Table) adjustSeq(p *packet.Packet, c *Conn, d Dir) bool {
 	if p.Proto != packet.ProtoTCP {
 		return true
 	}
-	s, ok := parseTCP(p.L4Bytes())
+	var s tcpSegment
+	ok := s.parse(p.L4Bytes())
 	if !ok {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -359,8 +360,15 @@ func (t *Table) unlink(c *Conn) bool {
 	return true
 }
 
+// grain is by how much a deadline may be too early: within it a packet need not write, and takes no cache line from a
+// worker that carries the other direction. Linux counts in ticks of 1 to 10 ms.
+const grain = packet.Time(time.Millisecond)
+
 // refresh sets the deadline. Only if it comes before the slot that the connection is queued in, the wheel is touched.
 func (t *Table) refresh(c *Conn, deadline packet.Time) {
+	if was := c.Expires(); was <= deadline && deadline < was+grain {
+		return
+	}
 	c.deadline.Store(int64(deadline))
 	if c.Status()&StatusConfirmed != 0 && tickOf(deadline) < c.due.Load() {
 		s := &t.shards[c.self.shard()]

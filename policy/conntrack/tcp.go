@@ -60,15 +60,17 @@ type tcpSegment struct {
 	win      uint16
 }
 
-func parseTCP(l4 []byte) (s tcpSegment, ok bool) {
+// parse reads the header that l4 starts with; false if it is not whole.
+func (s *tcpSegment) parse(l4 []byte) bool {
 	if len(l4) < 20 {
-		return s, false
+		return false
 	}
 	n := int(l4[12]>>4) * 4
 	if n < 20 || n > len(l4) {
-		return s, false
+		return false
 	}
-	s = tcpSegment{b: l4[:n], flags: l4[13], seg: segmentOf(l4[13]), seq: be32(l4[4:]), ack: be32(l4[8:]), win: be16(l4[14:])}
+	s.b, s.flags, s.seg = l4[:n], l4[13], segmentOf(l4[13])
+	s.seq, s.ack, s.win = be32(l4[4:]), be32(l4[8:]), be16(l4[14:])
 	s.end = s.seq + uint32(len(l4)-n)
 	if s.flags&tcpSYN != 0 {
 		s.end++
@@ -76,16 +78,16 @@ func parseTCP(l4 []byte) (s tcpSegment, ok bool) {
 	if s.flags&tcpFIN != 0 {
 		s.end++
 	}
-	return s, true
+	return true
 }
 
 // trackTCP is nf_conntrack_tcp_packet.
 func (x *look) trackTCP() verdict {
-	s, ok := parseTCP(x.l4)
+	var s tcpSegment
 	switch {
 	case len(x.l4) < 20:
 		return invalid
-	case !ok:
+	case !s.parse(x.l4):
 		return x.invalid("truncated packet")
 	case !x.sumOK():
 		return x.invalid("bad checksum")

@@ -43,7 +43,7 @@ func (x *look) account() {
 
 // assure makes the connection one that is not dropped early, and tells of it.
 func (x *look) assure() {
-	if x.c.SetStatus(StatusAssured)&StatusAssured == 0 {
+	if x.c.Status()&StatusAssured == 0 && x.c.SetStatus(StatusAssured)&StatusAssured == 0 {
 		x.c.cache(CauseAssured)
 	}
 }

@@ -31,7 +31,8 @@ func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Ma
 	}
 	p.CompleteChecksum()
 	// The quoted packet went the other way, so its other end is changed.
-	e := endOf(ref, m)
+	var e end
+	endOf(&e, ref, m)
 	if !manipQuote(&q, ref.Conn.Tuple(conntrack.Original).Proto, &e, m) {
 		return false
 	}

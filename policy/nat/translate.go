@@ -23,12 +23,13 @@ type end struct {
 
 // endOf is what manip m makes of its end: what the other direction's tuple has there, since that is the packet's tuple
 // turned around. A quoted packet went the other way, so that its other end is to look the same.
-func endOf(ref conntrack.Ref, m Manip) end {
+func endOf(e *end, ref conntrack.Ref, m Manip) {
 	k := ref.Conn.Tuple(ref.Info.Dir().Other())
-	if m == ManipSrc {
-		return end{k.Dst, k.DstPort, k.SrcPort}
+	if e.id = k.SrcPort; m == ManipSrc {
+		e.addr, e.port = k.Dst, k.DstPort
+	} else {
+		e.addr, e.port = k.Src, k.SrcPort
 	}
-	return end{k.Src, k.SrcPort, k.SrcPort}
 }
 
 // Translate changes the packet by the binding of its connection (nf_nat_packet): m is the manip of the hook.
@@ -36,7 +37,8 @@ func Translate(p *packet.Packet, ref conntrack.Ref, m Manip) packet.Reason {
 	if !changes(ref, m) {
 		return packet.ReasonNone
 	}
-	e := endOf(ref, m)
+	var e end
+	endOf(&e, ref, m)
 	if !manip(p, &e, m) {
 		return packet.ReasonNATUntranslatable
 	}

@@ -95,5 +95,7 @@ func (p *Packet) Load(b []byte) {
 
 // Reset clears everything but the buffer; Pieces keeps its capacity.
 func (p *Packet) Reset() {
-	*p = Packet{buf: p.buf, Data: p.buf[Headroom:Headroom], Pieces: p.Pieces[:0]}
+	b, pieces := p.buf, p.Pieces
+	*p = Packet{}
+	p.buf, p.Data, p.Pieces = b, b[Headroom:Headroom], pieces[:0]
 }
