@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"github.com/moat-router/moat/integration/lab/topology"
@@ -21,8 +22,14 @@ type machine interface {
 	ListenUDP(at netip.AddrPort) (net.PacketConn, error)
 	// Serve starts a built-in service, on all addresses if at has none.
 	Serve(what host.Service, network string, at netip.AddrPort) (stop func(), err error)
+	// ServeReply starts a server of messages: datagrams, or parts of a stream.
+	ServeReply(network string, at netip.AddrPort, reply host.Reply) (stop func(), err error)
 	// Send puts a whole datagram on the wire.
 	Send(datagram []byte) error
+	// IP runs commands of ip(8).
+	IP(commands string) error
+	// Addresses are those of an interface, in the order of their configuration.
+	Addresses(dev string) []netip.Addr
 	Close() error
 }
 
@@ -32,32 +39,60 @@ type Host struct {
 	lab  *Lab
 	conf *topology.Host
 	machine
-	addrs []netip.Addr
-	seq   atomic.Uint32 // of pings
+	cables []*wire.Port
+	names  nameService
+	seq    atomic.Uint32 // of pings
 }
 
-func (l *Lab) addHost(c *topology.Host) error {
+func (l *Lab) addHost(c *topology.Host) (err error) {
 	h := &Host{Name: c.Name, lab: l, conf: c}
-	p, err := port(c.Name, "eth0", c.Addresses, c.Routes)
+	if l.Mode == Virtual {
+		h.machine, h.cables, err = l.newVirtualHost(c)
+	} else {
+		h.machine, h.cables, err = l.newKernelHost(c)
+	}
 	if err != nil {
 		return err
-	}
-	h.addrs = p.Addresses
-	if l.Mode == Virtual {
-		h.machine, err = l.newVirtualHost(c, p)
-	} else {
-		h.machine, err = l.newKernelHost(c, p)
-	}
-	if err != nil {
-		return fmt.Errorf("host %s: %w", c.Name, err)
 	}
 	l.hosts = append(l.hosts, h)
 	return nil
 }
 
+// IP runs a command of ip(8) in the host: "addr add 192.0.2.7/24 dev eth0", "route replace default via 192.0.2.1", "link
+// set wifi down". Several are separated by ";". Sockets learn of it as they do on Linux: not at all, or by an error.
+func (h *Host) IP(commands string) error {
+	if err := h.machine.IP(commands); err != nil {
+		return fmt.Errorf("host %s: ip: %w", h.Name, err)
+	}
+	return h.names.rebind(h)
+}
+
+// SetAddr gives an interface these addresses ("192.0.2.7/24") in place of those that it has, as a DHCP client does that
+// got another lease, and then these routes: with its last address an interface loses its routes, too.
+func (h *Host) SetAddr(dev string, addresses []string, routes ...string) error {
+	commands := []string{"addr flush dev " + dev}
+	for _, a := range addresses {
+		commands = append(commands, "addr add "+a+" dev "+dev)
+	}
+	for _, r := range routes {
+		commands = append(commands, "route replace "+r)
+	}
+	return h.IP(strings.Join(commands, "; "))
+}
+
+// Link is the cable of an interface; nil if there is none of that name.
+func (h *Host) Link(dev string) *wire.Port {
+	for _, c := range h.cables {
+		if c.Interface == dev {
+			return c
+		}
+	}
+	return nil
+}
+
 // Addr is the host's first address of the family of like; the zero Addr if there is none.
 func (h *Host) Addr(like netip.Addr) netip.Addr {
-	for _, a := range h.addrs {
+	for _, a := range h.Addrs() {
 		if a.Is4() == like.Is4() {
 			return a
 		}
@@ -65,8 +100,13 @@ func (h *Host) Addr(like netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// Addrs are all addresses of the host.
-func (h *Host) Addrs() []netip.Addr { return h.addrs }
+// Addrs are all addresses of the host, at this moment.
+func (h *Host) Addrs() (out []netip.Addr) {
+	for _, c := range h.cables {
+		out = append(out, h.Addresses(c.Interface)...)
+	}
+	return out
+}
 
 func (h *Host) serve(s topology.Listen) error {
 	what, err := host.ParseService(s.Service)
@@ -84,9 +124,9 @@ func (h *Host) serve(s topology.Listen) error {
 	return nil
 }
 
-// resolve reads "ADDRESS:PORT" or "HOST:PORT", where a host of the lab stands for its first address (of the wanted
-// family, "4", "6" or "").
-func (h *Host) resolve(family, address string) (netip.AddrPort, error) {
+// resolve reads "ADDRESS:PORT" or "HOST:PORT", where a name stands for its first address (of the wanted family, "4", "6"
+// or "").
+func (h *Host) resolve(ctx context.Context, family, address string) (netip.AddrPort, error) {
 	if ap, err := netip.ParseAddrPort(address); err == nil {
 		return ap, nil
 	}
@@ -101,23 +141,8 @@ func (h *Host) resolve(family, address string) (netip.AddrPort, error) {
 	if name == "" {
 		return netip.AddrPortFrom(netip.Addr{}, uint16(n)), nil
 	}
-	a, err := h.lab.Lookup(family, name)
+	a, err := h.Lookup(ctx, family, name)
 	return netip.AddrPortFrom(a, uint16(n)), err
-}
-
-// Lookup gives the first address of a host, of family "4", "6" or "" (any).
-func (l *Lab) Lookup(family, name string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(name); err == nil {
-		return a, nil
-	}
-	if o := l.Host(name); o != nil {
-		for _, a := range o.addrs {
-			if family == "" || (family == "4") == a.Is4() {
-				return a, nil
-			}
-		}
-	}
-	return netip.Addr{}, &net.DNSError{Err: "no such host in the lab", Name: name, IsNotFound: true}
 }
 
 // family splits "tcp4" into "tcp" and "4".
@@ -128,8 +153,8 @@ func family(network string) (proto, fam string) {
 	return network, ""
 }
 
-// DialContext connects as net.Dialer does: "tcp", "udp", with a 4 or 6 behind it or without, to an address or a host of
-// the lab.
+// DialContext connects as net.Dialer does: "tcp", "udp", with a 4 or 6 behind it or without, to an address or a name
+// (Lookup).
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return h.DialFrom(ctx, network, netip.AddrPort{}, address)
 }
@@ -142,7 +167,7 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // DialFrom is DialContext from an address, a port or both.
 func (h *Host) DialFrom(ctx context.Context, network string, from netip.AddrPort, address string) (net.Conn, error) {
 	proto, fam := family(network)
-	to, err := h.resolve(fam, address)
+	to, err := h.resolve(ctx, fam, address)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +186,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	if proto != "tcp" {
 		return nil, net.UnknownNetworkError(network)
 	}
-	at, err := h.resolve(fam, address)
+	at, err := h.resolve(context.Background(), fam, address)
 	if err != nil {
 		return nil, err
 	}
@@ -174,23 +199,16 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if proto != "udp" {
 		return nil, net.UnknownNetworkError(network)
 	}
-	at, err := h.resolve(fam, address)
+	at, err := h.resolve(context.Background(), fam, address)
 	if err != nil {
 		return nil, err
 	}
 	return h.ListenUDP(at)
 }
 
-// HTTPClient is a client on this host: names of hosts are those of the lab, connections are not kept.
+// HTTPClient is a client on this host: names are as in DialContext, connections are not kept.
 func (h *Host) HTTPClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: h.DialContext, DisableKeepAlives: true}}
-}
-
-// Resolver asks a name server from this host.
-func (h *Host) Resolver(server netip.AddrPort) *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return h.DialContext(ctx, network, server.String())
-	}}
 }
 
 // Watch hands see every datagram that this host receives, until stop is called.

@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,44 +25,116 @@ import (
 	"github.com/moat-router/moat/stack/tun"
 )
 
-// kernelHost is a network namespace with one end of a TUN device in it; the other end is the host's port.
+// kernelHost is a network namespace with one end of a TUN device in it for each interface; the other ends are the host's
+// ports.
 type kernelHost struct {
-	ns *netns.NS
+	ns   *netns.NS
+	view *netns.View
+	stop func() // of watching
+	devs []*kernelDev
 
 	mu      sync.Mutex
 	closers []io.Closer
 	closed  bool
 }
 
-func (l *Lab) newKernelHost(c *topology.Host, p wire.Port) (m machine, err error) {
+// kernelDev is what the network has to know of an interface, as it was when the kernel last told of a change.
+type kernelDev struct {
+	name  string
+	addrs atomic.Pointer[[]netip.Addr]
+	hops  sync.Map // src and dst to gateway
+}
+
+func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, err error) {
 	h := &kernelHost{}
 	defer func() {
 		if err != nil {
 			h.Close()
-			m = nil
+			m, cables = nil, nil
 		}
 	}()
 	if h.ns, err = netns.New(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	mtu := l.Topology.Network(c.Network).MTU
-	var t *tun.TUN
-	// Opened in there, the device never appears anywhere else.
-	err = h.ns.Do(func() (err error) {
-		t, err = tun.Open(tun.Options{Name: p.Interface, MTU: mtu})
-		return err
-	})
-	if err != nil {
-		return nil, err
+	if h.view, err = h.ns.View(); err != nil {
+		return nil, nil, err
 	}
-	p.Link = t
-	l.Network(c.Network).Plug(p) // the network closes it
-	quiet(h.ns, p.Interface)
-	routes := append([]string(nil), c.Routes...)
-	if err := h.ns.Configure(p.Interface, netns.Config{Up: true, Addresses: c.Addresses, Routes: routes}); err != nil {
-		return nil, err
+	plugs := c.Plugs()
+	for i := range plugs {
+		f := &plugs[i]
+		var t *tun.TUN
+		// Opened in there, the device never appears anywhere else.
+		err = h.ns.Do(func() (err error) {
+			t, err = tun.Open(tun.Options{Name: f.Name, MTU: l.Topology.MTUOf(f), NoOffload: l.impaired(f.Network)})
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		d := &kernelDev{name: f.Name}
+		d.addrs.Store(new([]netip.Addr))
+		h.devs = append(h.devs, d)
+		cables = append(cables, l.plug(f, wire.Port{Name: c.Name, Link: t, // the network closes it
+			Owns:    d.owns,
+			NextHop: func(src, dst netip.Addr) netip.Addr { return d.hop(h.view, src, dst) },
+		}))
+		quiet(h.ns, f.Name)
+		if err := h.ns.Configure(f.Name, netns.Config{Up: true, Addresses: f.Addresses}); err != nil {
+			return nil, nil, err
+		}
 	}
-	return h, nil
+	for _, words := range c.Routes {
+		if err := h.ns.IP("route add " + words); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, words := range c.IPRules {
+		if err := h.ns.IP("rule add " + words); err != nil {
+			return nil, nil, err
+		}
+	}
+	h.look()
+	h.stop, err = h.ns.Watch(h.look)
+	return h, cables, err
+}
+
+// look asks the kernel what the interfaces' addresses are, and forgets the routes that it knew.
+func (h *kernelHost) look() {
+	for _, d := range h.devs {
+		if list, err := h.view.Addresses(d.name); err == nil {
+			d.addrs.Store(&list)
+		}
+		d.hops.Clear()
+	}
+}
+
+func (d *kernelDev) owns(a netip.Addr) bool { return slices.Contains(*d.addrs.Load(), a) }
+
+// hop asks the kernel for a route, once.
+func (d *kernelDev) hop(v *netns.View, src, dst netip.Addr) netip.Addr {
+	key := [2]netip.Addr{src, dst}
+	if gw, known := d.hops.Load(key); known {
+		return gw.(netip.Addr)
+	}
+	gw := v.Gateway(d.name, src, dst)
+	d.hops.Store(key, gw)
+	return gw
+}
+
+// IP runs commands of ip(8).
+func (h *kernelHost) IP(commands string) error {
+	defer h.look()
+	return h.ns.IP(commands)
+}
+
+// Addresses are those of an interface.
+func (h *kernelHost) Addresses(dev string) []netip.Addr {
+	for _, d := range h.devs {
+		if d.name == dev {
+			return *d.addrs.Load()
+		}
+	}
+	return nil
 }
 
 // quiet keeps the kernel from talking on its own. Where /proc/sys is read-only, as in some containers, it talks a
@@ -91,6 +165,12 @@ func (h *kernelHost) Close() error {
 	}
 	h.closers = nil
 	h.mu.Unlock()
+	if h.stop != nil {
+		h.stop()
+	}
+	if h.view != nil {
+		h.view.Close()
+	}
 	if h.ns == nil {
 		return nil
 	}
@@ -203,6 +283,74 @@ func (h *kernelHost) accept(what host.Service, l net.Listener) {
 	}
 }
 
+// ServeReply starts a server of messages.
+func (h *kernelHost) ServeReply(network string, at netip.AddrPort, reply host.Reply) (stop func(), err error) {
+	if network == "udp" {
+		c, err := h.ListenUDP(at)
+		if err != nil {
+			return nil, err
+		}
+		h.keep(c)
+		go replyUDP(c, reply)
+		return func() { c.Close() }, nil
+	}
+	l, err := h.ListenTCP(at)
+	if err != nil {
+		return nil, err
+	}
+	h.keep(l)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			h.keep(c)
+			go replyTCP(c, reply)
+		}
+	}()
+	return func() { l.Close() }, nil
+}
+
+func replyUDP(c net.PacketConn, reply host.Reply) {
+	b := make([]byte, 65536)
+	for {
+		n, from, err := c.ReadFrom(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // an ICMP error for an earlier answer
+		}
+		if answer, _ := reply(b[:n]); answer != nil {
+			c.WriteTo(answer, from)
+		}
+	}
+}
+
+func replyTCP(c net.Conn, reply host.Reply) {
+	defer c.Close()
+	var said []byte
+	b := make([]byte, 4096)
+	for {
+		n, err := c.Read(b)
+		if err != nil {
+			return
+		}
+		said = append(said, b[:n]...)
+		for {
+			answer, used := reply(said)
+			if used == 0 {
+				break
+			}
+			said = said[used:]
+			if _, err := c.Write(answer); err != nil {
+				return
+			}
+		}
+	}
+}
+
 // Send gives a datagram to the host's kernel as a raw socket does: it routes, and leaves the headers alone.
 func (h *kernelHost) Send(b []byte) error {
 	if len(b) < 20 {
@@ -228,7 +376,24 @@ func (h *kernelHost) Send(b []byte) error {
 	})
 }
 
-// Start starts a process inside a kernel host. It ends with the lab's own.
+// endProcesses ends what still runs inside the hosts: background jobs of a shell that is gone would keep their namespaces.
+func (l *Lab) endProcesses() error {
+	var list []*netns.NS
+	for _, h := range l.hosts {
+		if k, ok := h.machine.(*kernelHost); ok && k.alive() {
+			list = append(list, k.ns)
+		}
+	}
+	return netns.EndProcesses(list...)
+}
+
+func (h *kernelHost) alive() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.closed
+}
+
+// Start starts a process inside a kernel host. It ends with the lab, and so does what it has started.
 func (h *Host) Start(cmd *exec.Cmd) error {
 	k, ok := h.machine.(*kernelHost)
 	if !ok {

@@ -10,9 +10,11 @@ import (
 	"github.com/moat-router/moat/stack/netns"
 )
 
-func (l *Lab) newKernelHost(*topology.Host, wire.Port) (machine, error) {
-	return nil, netns.ErrUnsupported
+func (l *Lab) newKernelHost(*topology.Host) (machine, []*wire.Port, error) {
+	return nil, nil, netns.ErrUnsupported
 }
+
+func (l *Lab) endProcesses() error { return nil }
 
 // Start starts a process inside a kernel host.
 func (h *Host) Start(*exec.Cmd) error { return netns.ErrUnsupported }

@@ -2,24 +2,133 @@ package lab
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/host"
+	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/packet"
 )
 
-// virtualHost is gVisor's network stack at the end of a pipe.
-type virtualHost struct{ *host.Host }
+// virtualHost is gVisor's network stack at the end of pipes, with the routing tables of moat's routers.
+type virtualHost struct {
+	*host.Host
+	ends []*link.End
 
-func (l *Lab) newVirtualHost(c *topology.Host, p wire.Port) (machine, error) {
+	mu     sync.Mutex
+	tables *fib.Builder
+	now    atomic.Pointer[fib.FIB]
+}
+
+// firstDev is the index of the first interface in the tables, behind lo; in gVisor it has 1.
+const firstDev = fib.Loopback + 1
+
+func (l *Lab) newVirtualHost(c *topology.Host) (machine, []*wire.Port, error) {
 	v := l.clock.(*virtual)
-	conf := host.HostConfig{Name: c.Name, Seed: l.Topology.Seed, Clock: v.Clock, Wait: v.network.Wait}
-	for _, a := range c.Addresses {
-		conf.Addresses = append(conf.Addresses, netip.MustParsePrefix(a))
+	h := &virtualHost{}
+	var err error
+	if h.tables, err = l.Topology.Routes(c); err != nil {
+		return nil, nil, &topology.Mistake{Position: c.Position, Err: err}
 	}
-	h, err := host.NewHost(l.plug(c.Network, p, l.offloads(c.Network)), conf)
-	if err != nil {
-		return nil, err
+	conf := host.HostConfig{Name: c.Name, Seed: l.Topology.Seed, Clock: v.Clock, Wait: v.network.Wait, Route: h.route}
+	plugs := c.Plugs()
+	var cables []*wire.Port
+	for i := range plugs {
+		f := &plugs[i]
+		near, far := l.pipe(c.Name, f)
+		dev := firstDev + i
+		cables = append(cables, l.plug(f, wire.Port{Name: c.Name, Link: far,
+			Owns:    func(a netip.Addr) bool { return h.now.Load().Owns(packet.AddrFrom(a), dev) },
+			NextHop: func(src, dst netip.Addr) netip.Addr { return h.gateway(dev, src, dst) },
+		}))
+		h.ends = append(h.ends, near)
+		if i == 0 {
+			h.Host, err = host.NewHost(near, conf)
+		} else {
+			_, err = h.AddLink(near)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	return &virtualHost{h}, nil
+	return h, cables, h.publish()
+}
+
+// route decides for sockets (src is open) and for datagrams: interface and source.
+func (h *virtualHost) route(src, dst netip.Addr) (dev int, from netip.Addr, ok bool) {
+	r := h.now.Load().Lookup(fib.Key{V6: dst.Is6(), Dst: packet.AddrFrom(dst), Src: packet.AddrFrom(src)})
+	switch r.Type {
+	case fib.Local:
+		return host.Itself, r.PrefSrc.IP(), true
+	case fib.Unicast, fib.Broadcast, fib.Multicast, fib.Anycast:
+		return r.Dev - firstDev + 1, r.PrefSrc.IP(), true
+	}
+	return 0, from, false
+}
+
+// gateway is the next hop through one interface.
+func (h *virtualHost) gateway(dev int, src, dst netip.Addr) netip.Addr {
+	r := h.now.Load().Lookup(fib.Key{V6: dst.Is6(), Dst: packet.AddrFrom(dst), Src: packet.AddrFrom(src), OIF: dev})
+	if r.Type != fib.Unicast {
+		return netip.Addr{}
+	}
+	return r.Gateway.IP()
+}
+
+// IP runs commands of ip(8): all of them, or none.
+func (h *virtualHost) IP(commands string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.tables.Command(commands); err != nil {
+		return err
+	}
+	return h.publish()
+}
+
+// publish makes the tables count, and gives the stack its addresses.
+func (h *virtualHost) publish() error {
+	f := h.tables.Build()
+	h.now.Store(f)
+	for i, end := range h.ends {
+		d := f.Dev(firstDev + i)
+		end.SetUp(d.Up)
+		if end.MTU() != d.MTU {
+			end.SetMTU(d.MTU)
+			if err := h.SetLink(i+1, d.Name, d.MTU); err != nil {
+				return err
+			}
+		}
+		var want []netip.Prefix
+		for _, list := range d.Addrs {
+			for _, a := range list {
+				want = append(want, netip.PrefixFrom(a.Local.IP(), a.Bits))
+			}
+		}
+		if err := h.SetAddresses(i+1, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Addresses are those of an interface, in the order of their configuration.
+func (h *virtualHost) Addresses(dev string) (out []netip.Addr) {
+	d := h.now.Load().DevByName(dev)
+	if d == nil {
+		return nil
+	}
+	for v6, list := range d.Addrs {
+		list = slices.Clone(list)
+		if v6 == 1 {
+			slices.Reverse(list) // the newest is first there
+		}
+		for _, a := range list {
+			out = append(out, a.Local.IP())
+		}
+	}
+	return out
 }

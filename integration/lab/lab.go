@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,7 +85,7 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	}
 	for i := range t.Hosts {
 		if err := l.addHost(&t.Hosts[i]); err != nil {
-			return l, err
+			return l, fmt.Errorf("host %s: %w", t.Hosts[i].Name, err)
 		}
 	}
 	if o.Captures != nil {
@@ -103,26 +103,32 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 			}
 		}
 	}
-	return l, nil
+	return l, l.serveNames()
 }
 
 func (l *Lab) newSegment(n *topology.Network) *wire.Segment {
-	o := wire.Options{
-		Clock: l.clock, Seed: l.Topology.Seed,
-		Delay: time.Duration(n.Delay), Jitter: time.Duration(n.Jitter),
-		Loss: float64(n.Loss), Reorder: float64(n.Reorder), Duplicate: float64(n.Duplicate), Rate: int64(n.Rate),
+	return wire.New(n.Name, wire.Options{Clock: l.clock, Seed: l.Topology.Seed, Conditions: conditions(n.Conditions())}, &l.book)
+}
+
+// conditions are those of a topology, as the wire wants them.
+func conditions(c topology.Conditions) wire.Conditions {
+	w := wire.Conditions{
+		Delay: time.Duration(c.Delay), Jitter: time.Duration(c.Jitter),
+		Loss: float64(c.Loss), Reorder: float64(c.Reorder), Duplicate: float64(c.Duplicate), Rate: int64(c.Rate),
 	}
-	if len(n.Down) > 0 {
-		o.Down = func(now packet.Time) bool {
-			for _, d := range n.Down {
-				if d.Contains(time.Duration(now)) {
-					return true
-				}
-			}
-			return false
+	if len(c.Down) > 0 {
+		w.Down = func(now packet.Time) bool {
+			return slices.ContainsFunc(c.Down, func(d topology.Downtime) bool { return d.Contains(time.Duration(now)) })
 		}
 	}
-	return wire.New(n.Name, o, &l.book)
+	return w
+}
+
+// direction is one direction of a link.
+func direction(d topology.Direction) wire.Conditions {
+	w := conditions(d.Conditions)
+	w.MTU = d.MTU
+	return w
 }
 
 // start sets everything in motion: parts of a virtual network, or goroutines.
@@ -170,7 +176,7 @@ func (l *Lab) Close() error {
 	if l.stop != nil {
 		l.stop()
 	}
-	var errs []error
+	errs := []error{l.endProcesses()}
 	for _, h := range l.hosts {
 		errs = append(errs, h.machine.Close())
 	}
@@ -181,6 +187,7 @@ func (l *Lab) Close() error {
 	for _, r := range l.routers {
 		r.Router.Close()
 	}
+	l.clock.close()
 	return errors.Join(errs...)
 }
 
@@ -236,32 +243,16 @@ func (l *Lab) Sightings() []wire.Sighting { return l.book.Sightings() }
 // Timeline writes them down, a line for each.
 func (l *Lab) Timeline() string { return l.book.Timeline() }
 
-// plug connects a machine to a network and gives its end of the wire.
-func (l *Lab) plug(network string, p wire.Port, offloads link.Offloads) *link.End {
-	near, far := link.Pipe(p.Interface, p.Name+"."+p.Interface, link.PipeOptions{MTU: l.Topology.Network(network).MTU, Offloads: offloads})
-	p.Link = far
-	l.Network(network).Plug(p)
-	return near
+// plug connects an interface of a machine to its network.
+func (l *Lab) plug(f *topology.Interface, p wire.Port) *wire.Port {
+	p.Interface = f.Name
+	p.Out, p.In = direction(f.Link.Outward()), direction(f.Link.Inward())
+	return l.Network(f.Network).Plug(p)
 }
 
-// port is what a network has to know of a machine.
-func port(name, ifname string, addresses, routes []string) (wire.Port, error) {
-	p := wire.Port{Name: name, Interface: ifname}
-	for _, a := range addresses {
-		f, err := netip.ParsePrefix(a)
-		if err != nil {
-			return p, fmt.Errorf("%s: address %q: %w", name, a, err)
-		}
-		p.Addresses = append(p.Addresses, f.Addr())
-	}
-	vias, err := topology.Vias(routes)
-	if err != nil {
-		return p, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, v := range vias {
-		p.Routes = append(p.Routes, wire.Route(v))
-	}
-	return p, nil
+// pipe gives the machine's end of an in-memory link to the network of an interface, and the network's.
+func (l *Lab) pipe(machine string, f *topology.Interface) (near, far *link.End) {
+	return link.Pipe(f.Name, machine+"."+f.Name, link.PipeOptions{MTU: l.Topology.MTUOf(f), Offloads: l.offloads(f.Network)})
 }
 
 // ParseMode reads "virtual", "kernel" or "auto" (which is "").

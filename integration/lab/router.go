@@ -2,10 +2,12 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/moat-router/moat/integration/lab/topology"
+	"github.com/moat-router/moat/integration/lab/wire"
 	"github.com/moat-router/moat/router"
 	"github.com/moat-router/moat/router/sysctl"
 	"github.com/moat-router/moat/stack/host"
@@ -24,18 +26,30 @@ type Router struct {
 }
 
 type routerPort struct {
-	dev string
-	end *link.End
+	dev  string
+	end  *link.End
+	port *wire.Port
 }
 
 // offloads is what a network carries as it is. One that delays nothing and loses nothing carries super-segments of TCP,
 // which makes a transfer ten times as fast; one that does has its packets one by one.
 func (l *Lab) offloads(network string) link.Offloads {
-	n := l.Topology.Network(network)
-	if l.Mode == Virtual && (n.Delay != 0 || n.Jitter != 0 || n.Loss != 0 || n.Reorder != 0 || n.Duplicate != 0 || n.Rate != 0) {
+	if l.impaired(network) {
 		return link.Offloads{}
 	}
 	return link.Offloads{Csum: true, TSO4: true, TSO6: true}
+}
+
+// impaired tells whether something can happen to datagrams on a network or on one of its links.
+func (l *Lab) impaired(network string) bool {
+	n := conditions(l.Topology.Network(network).Conditions())
+	for f := range l.Topology.Interfaces() {
+		out, in := direction(f.Link.Outward()), direction(f.Link.Inward())
+		if f.Network == network && (!out.Perfect() || !in.Perfect() || f.Link.MTU != 0) {
+			return true
+		}
+	}
+	return !n.Perfect()
 }
 
 func (l *Lab) addRouter(c *topology.Router) error {
@@ -59,14 +73,13 @@ func (l *Lab) addRouter(c *topology.Router) error {
 	}
 	for i := range c.Interfaces {
 		f := &c.Interfaces[i]
-		p, err := port(c.Name, f.Name, f.Addresses, c.Routes)
-		if err != nil {
-			return err
-		}
-		p.Router = true
-		end := l.plug(f.Network, p, l.offloads(f.Network))
-		r.ports = append(r.ports, routerPort{f.Name, end})
-		d := router.Device{Name: f.Name, MTU: l.Topology.Network(f.Network).MTU, Link: end, RxChecksumOffload: *f.RxChecksumOffload}
+		end, far := l.pipe(c.Name, f)
+		port := l.plug(f, wire.Port{Name: c.Name, Router: true, Link: far,
+			Owns:    func(a netip.Addr) bool { return r.Owns(f.Name, a) },
+			NextHop: func(src, dst netip.Addr) netip.Addr { return r.NextHop(f.Name, src, dst) },
+		})
+		r.ports = append(r.ports, routerPort{f.Name, end, port})
+		d := router.Device{Name: f.Name, MTU: l.Topology.MTUOf(f), Link: end, RxChecksumOffload: *f.RxChecksumOffload}
 		for _, a := range f.Addresses {
 			d.Addrs = append(d.Addrs, [2]string{a, ""})
 		}
@@ -132,6 +145,16 @@ func (r *Router) arm(v *virtual) {
 	}
 	r.due = at
 	r.timer = v.AfterFunc(max(at.Sub(v.Time()), minStep), func() { r.timer = nil })
+}
+
+// Link is the cable of an interface of this router; nil if there is none of that name.
+func (r *Router) Link(name string) *wire.Port {
+	for _, p := range r.ports {
+		if p.dev == name {
+			return p.port
+		}
+	}
+	return nil
 }
 
 // minStep keeps a deadline that is already there from being due for ever.

@@ -78,6 +78,21 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
 	return t
 }
 
+// At runs f when the clock stands at t, or at the next Advance if that has passed.
+func (c *Clock) At(t packet.Time, f func()) {
+	timer := &timer{c: c, f: f, index: -1}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.push(timer, t)
+}
+
+// push sets a timer that is not in the heap. c.mu is held.
+func (c *Clock) push(t *timer, at packet.Time) {
+	c.set++
+	t.at, t.seq = at, c.set
+	heap.Push(&c.timers, t)
+}
+
 // ownClock is the clock of one stack: it tells the stack that a timer of its own has run.
 type ownClock struct {
 	*Clock
@@ -115,9 +130,7 @@ func (t *timer) Reset(d time.Duration) {
 	if t.index >= 0 {
 		heap.Remove(&c.timers, t.index)
 	}
-	c.set++
-	t.at, t.seq = c.now.Add(max(d, 0)), c.set
-	heap.Push(&c.timers, t)
+	c.push(t, c.now.Add(max(d, 0)))
 }
 
 type timerHeap []*timer

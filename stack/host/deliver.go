@@ -76,7 +76,7 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	}
 	again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) })
 	if again != nil {
-		s.leave([][]byte{again}, packet.Offload{CsumGood: true})
+		n.leave([][]byte{again}, packet.Offload{CsumGood: true})
 	}
 	if taken {
 		return
@@ -112,29 +112,33 @@ func (s *Stack) work() {
 
 func (s *Stack) send(p *packet.Packet) {
 	p.CsumGood = true // gVisor has just computed it
-	if !s.dress(p) {
+	if !s.dress(p, nil) {
 		s.cfg.Out(p)
 	}
 }
 
-// dress gives what leaves its looks; it tells whether the datagram has to wait.
-func (s *Stack) dress(p *packet.Packet) (held bool) {
+// dress gives what leaves by n its looks; it tells whether the datagram has to wait.
+func (s *Stack) dress(p *packet.Packet, n *nic) (held bool) {
 	if s.ids != nil {
 		s.ids.renumber(p)
 	}
 	lookLikeLinux(p)
-	return s.silent.leaves(p, s.hold())
+	return s.silent.leaves(p, s.hold(n))
 }
 
 // hold is how a silent listener delays an acknowledgement: not at all, live.
-func (s *Stack) hold() func(release func() []byte) {
+func (s *Stack) hold(n *nic) func(release func() []byte) {
 	if s.cfg.Clock == nil {
 		return nil
 	}
 	return func(release func() []byte) {
 		s.cfg.Clock.AfterFunc(delayedACK, func() {
-			if b := release(); b != nil {
-				s.leave([][]byte{b}, packet.Offload{CsumGood: true})
+			switch b := release(); {
+			case b == nil:
+			case n == nil:
+				s.ring.put([][]byte{b})
+			default:
+				n.leave([][]byte{b}, packet.Offload{CsumGood: true})
 			}
 		})
 	}
@@ -164,10 +168,13 @@ func (s *Stack) work1(sent *int) bool {
 	if s.busy.Swap(false) {
 		s.barrier()
 	}
-	if s.tx != nil {
-		n := int(s.tx.sent.Swap(0))
+	if n := int(s.sent.Swap(0)); n > 0 {
 		*sent += n
-		moved = moved || n > 0
+		moved = true
+	}
+	for s.self.ring != nil && s.self.ring.take(s.self.p, false) {
+		s.hear(s.self.p)
+		moved = true
 	}
 	for s.ring.take(s.out, false) {
 		s.send(s.out)

@@ -14,7 +14,7 @@ const tcpTimestampLen = 12
 // lookLikeLinux edits what can be seen of a TCP stack from outside, in this one place. gVisor already lays out its
 // options as Linux does. What differs:
 //
-//   - Don't Fragment is set on every IPv4 segment, and the identification of a SYN/ACK or a reset is 0, since the
+//   - Don't Fragment is set on every IPv4 segment, and on every UDP datagram that was not cut, and the identification of a SYN/ACK or a reset is 0, since the
 //     socket that sends it is not connected (measured: scenario B24);
 //   - the window of a SYN or SYN/ACK is the largest multiple of the announced MSS (less the timestamp option in a
 //     SYN/ACK) that 16 bits hold: 64240 for an MTU of 1500, 65160 with timestamps (tcp_select_initial_window).
@@ -25,6 +25,7 @@ func lookLikeLinux(p *packet.Packet) {
 	b := p.Data
 	at := tcpAt(b)
 	if at == 0 {
+		dontFragmentUDP(b)
 		return
 	}
 	t := header.TCP(b[at:])
@@ -41,6 +42,18 @@ func lookLikeLinux(p *packet.Packet) {
 	}
 	if flags&header.TCPFlagSyn != 0 {
 		setFirstWindow(t, flags&header.TCPFlagAck != 0)
+	}
+}
+
+// dontFragmentUDP sets Don't Fragment on a datagram that the sender did not have to cut: ip_no_pmtu_disc is 0.
+func dontFragmentUDP(b []byte) {
+	if len(b) < header.IPv4MinimumSize || b[0]>>4 != 4 || b[9] != uint8(header.UDPProtocolNumber) {
+		return
+	}
+	ip := header.IPv4(b)
+	if n := int(ip.HeaderLength()); n >= header.IPv4MinimumSize && n <= len(b) && !ip.More() && ip.FragmentOffset() == 0 {
+		ip.SetFlagsFragmentOffset(header.IPv4FlagDontFragment, 0)
+		packet.SetIPv4Checksum(b[:n])
 	}
 }
 

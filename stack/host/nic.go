@@ -13,6 +13,7 @@ type nic struct {
 	s    *Stack
 	mtu  atomic.Uint32
 	disp stack.NetworkDispatcher
+	tx   *transmitter // of a Host; nil: the ring
 }
 
 var (
@@ -24,7 +25,7 @@ var (
 func (n *nic) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range pkts.AsSlice() {
 		if n.s.mayLeave(pkt) {
-			n.s.leave(pkt.AsSlices(), offload(pkt))
+			n.leave(pkt.AsSlices(), offload(pkt))
 		}
 	}
 	return pkts.Len(), nil

@@ -51,8 +51,6 @@ func (c *chance) Seed(int64) {}
 type identities struct {
 	key  uint64
 	next [1 << identBits]uint16
-	// What became of the number of the latest datagram that was cut, whose later fragments follow.
-	was, is [1 << identBits]uint16
 }
 
 const identBits = 10
@@ -63,39 +61,32 @@ func newIdentities(c *chance) *identities {
 	return &identities{key: binary.LittleEndian.Uint64(key[:])}
 }
 
-// renumber gives a datagram that leaves its number; a super-segment takes as many as it has segments.
+// renumber gives a datagram that leaves its number; a super-segment takes as many as it has segments. Fragments keep
+// theirs, by which they belong together.
 func (i *identities) renumber(p *packet.Packet) {
 	b := p.Data
 	if len(b) < header.IPv4MinimumSize || b[0]>>4 != 4 {
 		return
 	}
 	ip := header.IPv4(b)
-	old, off := ip.ID(), ip.FragmentOffset()
 	n := int(ip.HeaderLength())
-	if n < header.IPv4MinimumSize || n > len(b) {
+	if n < header.IPv4MinimumSize || n > len(b) || ip.More() || ip.FragmentOffset() != 0 {
 		return
 	}
-	k := i.bucket(b, n, off != 0 || ip.More())
-	id := i.is[k]
-	if off == 0 {
-		i.next[k]++
-		id = i.next[k]
-		i.was[k], i.is[k] = old, id
-		if p.GSO != packet.GSONone && p.GSOSize > 0 {
-			i.next[k] += uint16((len(b) - int(p.HdrLen) - 1) / int(p.GSOSize))
-		}
-	} else if i.was[k] != old {
-		return
+	k := i.bucket(b, n)
+	i.next[k]++
+	ip.SetID(i.next[k])
+	if p.GSO != packet.GSONone && p.GSOSize > 0 {
+		i.next[k] += uint16((len(b) - int(p.HdrLen) - 1) / int(p.GSOSize))
 	}
-	ip.SetID(id)
 	packet.SetIPv4Checksum(b[:n])
 }
 
-// bucket is the counter of a datagram with n bytes of header: all fragments must find the same.
-func (i *identities) bucket(b []byte, n int, fragment bool) uint64 {
+// bucket is the counter of a whole datagram with n bytes of header.
+func (i *identities) bucket(b []byte, n int) uint64 {
 	h := i.key ^ binary.BigEndian.Uint64(b[12:20])
 	h = h*prime + uint64(b[9])
-	if ports := b[9] == packet.ProtoTCP || b[9] == packet.ProtoUDP; ports && !fragment && len(b) >= n+4 {
+	if ports := b[9] == packet.ProtoTCP || b[9] == packet.ProtoUDP; ports && len(b) >= n+4 {
 		h = h*prime + uint64(binary.BigEndian.Uint32(b[n:]))
 	}
 	return h * prime >> (64 - identBits)

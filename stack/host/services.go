@@ -41,17 +41,22 @@ const backlog = 128
 // Serve starts a service on "tcp" or "udp". An unspecified address listens on all addresses of its family; "::" on
 // those of IPv4 too. The returned function ends it; connections that are open go on.
 func (s *Stack) Serve(what Service, network string, at netip.AddrPort) (stop func(), err error) {
+	return s.serve(&server{what: what, reply: replies[what]}, network, at)
+}
+
+func (s *Stack) serve(srv *server, network string, at netip.AddrPort) (stop func(), err error) {
 	ep, wq, err := s.bind(network, at)
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{l: s.conns, what: what, ep: ep, wq: wq, udp: network == "udp"}
+	srv.s, srv.l, srv.ep, srv.wq, srv.udp = s, s.conns, ep, wq, network == "udp"
 	if srv.udp {
 		srv.l.watch(wq, srv.run)
 		return ep.Close, nil
 	}
 	queue := backlog
-	if what == Silent {
+	silent := srv.what == Silent && srv.reply == nil
+	if silent {
 		queue = silentBacklog
 	}
 	release, err := s.listen(ep, at, queue)
@@ -59,13 +64,22 @@ func (s *Stack) Serve(what Service, network string, at netip.AddrPort) (stop fun
 		ep.Close()
 		return nil, err
 	}
-	if what == Silent {
+	if silent {
 		local, _ := ep.GetLocalAddress()
 		forget := s.silent.open(local.Port)
 		return func() { forget(); release(); ep.Close() }, nil
 	}
 	srv.l.watch(wq, srv.run)
 	return func() { release(); ep.Close() }, nil
+}
+
+// Reply answers what a client has said: a datagram, or what has come of a stream so far. It gives the answer, nil for none,
+// and of how many bytes of the stream it is; 0: more is needed.
+type Reply func(said []byte) (answer []byte, used int)
+
+// ServeReply starts a server of messages on "tcp" or "udp"; at as in Serve. The returned function ends it.
+func (s *Stack) ServeReply(network string, at netip.AddrPort, reply Reply) (stop func(), err error) {
+	return s.serve(&server{reply: reply}, network, at)
 }
 
 // loop runs services: sockets announce that they are ready, and one goroutine (live) or Settle (virtual time) calls
@@ -134,11 +148,13 @@ func (l *loop) close() {
 
 // server is a listener, or a UDP socket.
 type server struct {
-	l    *loop
-	what Service
-	ep   tcpip.Endpoint
-	wq   *waiter.Queue
-	udp  bool
+	s     *Stack
+	l     *loop
+	what  Service
+	reply Reply // nil: nothing is answered
+	ep    tcpip.Endpoint
+	wq    *waiter.Queue
+	udp   bool
 }
 
 func (srv *server) run() {
@@ -151,7 +167,7 @@ func (srv *server) run() {
 		if err != nil {
 			return
 		}
-		c := &served{what: srv.what, ep: ep}
+		c := &served{what: srv.what, reply: srv.reply, ep: ep}
 		srv.l.watch(wq, c.run)
 	}
 }
@@ -164,19 +180,25 @@ func (srv *server) answerDatagrams() {
 		if err != nil {
 			return
 		}
-		if srv.what == Echo {
-			srv.ep.Write(bytes.NewReader(b.Bytes()), tcpip.WriteOptions{To: &res.RemoteAddr})
+		if srv.reply == nil {
+			continue
+		}
+		if answer, _ := srv.reply(b.Bytes()); answer != nil {
+			srv.s.toward(srv.ep, &res.RemoteAddr)
+			srv.ep.Write(bytes.NewReader(answer), tcpip.WriteOptions{To: &res.RemoteAddr})
 		}
 	}
 }
 
 // served is one accepted connection.
 type served struct {
-	what Service
-	ep   tcpip.Endpoint
-	out  []byte // read and not yet written
-	eof  bool
-	over bool
+	what  Service
+	reply Reply
+	ep    tcpip.Endpoint
+	said  []byte // read and not yet answered
+	out   []byte // not yet written
+	eof   bool
+	over  bool
 }
 
 func (c *served) run() {
@@ -213,14 +235,32 @@ func (c *served) run() {
 }
 
 func (c *served) got(b []byte) {
-	switch c.what {
-	case Echo:
-		c.out = append(c.out, b...)
-	case Hello:
-		if bytes.Contains(b, []byte("\n")) {
-			c.out, c.eof = []byte(helloAnswer), true
-		}
+	if c.reply == nil {
+		return
 	}
+	c.said = append(c.said, b...)
+	rest := c.said
+	for len(rest) > 0 {
+		answer, used := c.reply(rest)
+		if used == 0 {
+			break
+		}
+		c.out = append(c.out, answer...)
+		rest = rest[used:]
+		c.eof = c.eof || c.what == Hello
+	}
+	c.said = append(c.said[:0], rest...)
+}
+
+// replies are those of the built-in services; what has none swallows.
+var replies = map[Service]Reply{
+	Echo: func(b []byte) ([]byte, int) { return b, len(b) },
+	Hello: func(b []byte) ([]byte, int) {
+		if bytes.IndexByte(b, '\n') < 0 {
+			return nil, 0
+		}
+		return []byte(helloAnswer), len(b)
+	},
 }
 
 func (c *served) end() {

@@ -82,6 +82,9 @@ func (s *Stack) udpConn(ep tcpip.Endpoint, wq *waiter.Queue) udpSocket {
 	ep.SocketOptions().SetBroadcast(true)
 	c := gonet.NewUDPConn(wq, ep)
 	if s.cfg.Clock == nil {
+		if s.cfg.egress != nil {
+			return &routedUDP{c, s, ep}
+		}
 		return c
 	}
 	return &virtualUDP{UDPConn: c, v: virtual{s: s, ep: ep, udp: true}}
@@ -97,9 +100,9 @@ func (s *Stack) source(from, to netip.AddrPort) (netip.AddrPort, int) {
 		return from, 0
 	}
 	if !from.Addr().IsValid() || from.Addr().IsUnspecified() {
-		from = netip.AddrPortFrom(src, from.Port())
+		return netip.AddrPortFrom(src, from.Port()), dev
 	}
-	return from, dev
+	return from, s.devOf(from.Addr()) // gVisor asks the interface that has the local address
 }
 
 // bind makes a socket and binds it.
@@ -120,6 +123,14 @@ func (s *Stack) bind(network string, at netip.AddrPort) (tcpip.Endpoint, *waiter
 	}
 	if network == "tcp" {
 		ep.SocketOptions().SetReuseAddress(true) // a listener may come back while old connections are in TIME_WAIT
+	} else {
+		// gVisor would set Don't Fragment also on what it has to cut itself, and give all of that the number 0. What
+		// is not cut gets it in lookLikeLinux.
+		e = ep.SetSockOptInt(tcpip.MTUDiscoverOption, int(tcpip.PMTUDiscoveryDont))
+	}
+	if e != nil {
+		ep.Close()
+		return nil, nil, opError("socket", network, at, e)
 	}
 	if e := ep.Bind(full(at, 0)); e != nil {
 		ep.Close()

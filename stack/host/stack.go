@@ -19,7 +19,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -46,22 +45,26 @@ type Config struct {
 	// Answer makes the stack answer pings and closed ports by itself. A router does not want that.
 	Answer bool
 
-	name string    // of a Host: makes hosts differ that share a seed
-	link link.Link // of a Host: takes all, instead of Out
+	// Of a Host:
+	name   string                                           // makes hosts differ that share a seed
+	links  bool                                             // each interface has a link, instead of Out
+	egress func(p *packet.Packet) (t *transmitter, ok bool) // decides between them; nil: that of the interface
 }
 
 // Stack is a set of sockets on numbered interfaces.
 type Stack struct {
 	cfg  Config
 	ns   *stack.Stack
-	ring *ring        // of a router,
-	tx   *transmitter // or of a Host
-	ids  *identities  // nil without a seed
+	ring *ring         // of a router
+	ids  *identities   // nil without a seed
+	sent atomic.Uint64 // datagrams of a Host that Settle has not yet told of
 
 	mu    sync.Mutex
 	links map[int]*linkState
 	conns *loop // built-in services
+	owner atomic.Pointer[map[netip.Addr]int]
 
+	self      self
 	silent    silent
 	listening listeners
 
@@ -79,7 +82,7 @@ type linkState struct {
 
 // New builds a stack without interfaces. Close it.
 func New(c Config) *Stack {
-	if c.Ring == 0 && c.link == nil {
+	if c.Ring == 0 && !c.links {
 		c.Ring = DefaultRing
 	}
 	if c.Out == nil {
@@ -94,6 +97,7 @@ func New(c Config) *Stack {
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	}
 	s := &Stack{cfg: c, ring: newRing(c.Ring), links: map[int]*linkState{}, done: make(chan struct{})}
+	s.noteOwners()
 	if c.Seed != 0 {
 		chance := newChance(c.Seed, c.name)
 		o.SecureRNG, o.RandSource = chance, chance
@@ -108,8 +112,7 @@ func New(c Config) *Stack {
 	s.conns = &loop{live: c.Clock == nil}
 	s.tune()
 	switch {
-	case c.link != nil:
-		s.tx = newTransmitter(s, c.link)
+	case c.links:
 	case c.Clock != nil:
 		s.out = packet.New()
 	default:
@@ -158,6 +161,9 @@ func (s *Stack) Close() error {
 	s.settler.Lock()
 	defer s.settler.Unlock()
 	s.ring.close()
+	if s.self.ring != nil {
+		s.self.ring.close()
+	}
 	s.conns.close()
 	if s.cfg.Clock != nil {
 		s.ns.Resume()
@@ -169,7 +175,9 @@ func (s *Stack) Close() error {
 }
 
 // SetLink adds interface dev (from 1), or changes its name's MTU.
-func (s *Stack) SetLink(dev int, name string, mtu int) error {
+func (s *Stack) SetLink(dev int, name string, mtu int) error { return s.setLink(dev, name, mtu, nil) }
+
+func (s *Stack) setLink(dev int, name string, mtu int, tx *transmitter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.links[dev]; l != nil {
@@ -178,7 +186,7 @@ func (s *Stack) SetLink(dev int, name string, mtu int) error {
 		}
 		return nil
 	}
-	n := &nic{s: s}
+	n := &nic{s: s, tx: tx}
 	n.mtu.Store(uint32(mtu))
 	if err := s.ns.CreateNICWithOptions(tcpip.NICID(dev), n, stack.NICOptions{Name: name}); err != nil {
 		return fmt.Errorf("host: interface %d (%s): %s", dev, name, err)
@@ -237,34 +245,10 @@ func (s *Stack) RemoveAddress(dev int, a netip.Addr) {
 	}
 }
 
-// SetAddresses makes these the addresses of interface dev, adding and removing what differs.
-func (s *Stack) SetAddresses(dev int, want []netip.Prefix) error {
-	keep := map[netip.Addr]bool{}
-	for _, a := range want {
-		keep[a.Addr()] = true
-		if err := s.AddAddress(dev, a); err != nil {
-			return err
-		}
-	}
-	s.mu.Lock()
-	var gone []netip.Addr
-	if l := s.links[dev]; l != nil {
-		for a := range l.addrs {
-			if !keep[a] {
-				gone = append(gone, a)
-			}
-		}
-	}
-	s.mu.Unlock()
-	for _, a := range gone {
-		s.RemoveAddress(dev, a)
-	}
-	return nil
-}
-
 // reroute tells gVisor by which interface a destination leaves: the prefixes of the addresses, longest first, then
 // any interface. It decides an interface's MTU and, without Config.Route, a source address; no more.
 func (s *Stack) reroute() {
+	s.noteOwners()
 	var prefixes, defaults []tcpip.Route
 	for dev, l := range s.links {
 		for _, v6 := range []bool{false, true} {
@@ -288,6 +272,20 @@ func (s *Stack) reroute() {
 	})
 	sort.Slice(defaults, func(i, j int) bool { return defaults[i].NIC < defaults[j].NIC })
 	s.ns.SetRouteTable(append(prefixes, defaults...))
+}
+
+// devOf is the interface that has an address; 0 for none. It takes no lock: packets on their way through gVisor ask.
+func (s *Stack) devOf(a netip.Addr) int { return (*s.owner.Load())[a] }
+
+// noteOwners makes devOf know the addresses of the interfaces. s.mu is held.
+func (s *Stack) noteOwners() {
+	owner := map[netip.Addr]int{}
+	for dev, l := range s.links {
+		for a := range l.addrs {
+			owner[a] = dev
+		}
+	}
+	s.owner.Store(&owner)
 }
 
 // Dropped is how many datagrams of the stack's found the ring full.

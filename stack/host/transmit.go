@@ -3,11 +3,11 @@ package host
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
+	"github.com/moat-router/moat/stack/frag"
 	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -16,39 +16,59 @@ import (
 // come back from inside of it, and a ring with a worker between the two would cost a copy and two switches of goroutines
 // for each datagram. (A router's stack has the ring: its output begins a walk.)
 type transmitter struct {
-	s    *Stack
 	link link.Link
-	gso  bool          // the link takes super-segments of both families
-	sent atomic.Uint64 // datagrams that Settle has not yet told of
+	gso  bool // the link takes super-segments of both families
 
 	mu  sync.Mutex
 	one [1]*packet.Packet
 }
 
-func newTransmitter(s *Stack, l link.Link) *transmitter {
+func newTransmitter(l link.Link) *transmitter {
 	o := l.Offloads()
-	return &transmitter{s: s, link: l, gso: o.Csum && o.TSO4 && o.TSO6, one: [1]*packet.Packet{packet.New()}}
+	return &transmitter{link: l, gso: o.Csum && o.TSO4 && o.TSO6, one: [1]*packet.Packet{packet.New()}}
 }
 
 // leave takes the parts of a datagram that is to leave the stack.
-func (s *Stack) leave(parts [][]byte, o packet.Offload) {
-	if s.tx == nil {
-		s.ring.put(parts)
+func (n *nic) leave(parts [][]byte, o packet.Offload) {
+	if n.tx == nil {
+		n.s.ring.put(parts)
 		return
 	}
-	t := s.tx
+	t := n.tx
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p, n := t.one[0], 0
+	p, size := t.one[0], 0
 	for _, b := range parts {
-		n += copy(p.Buffer()[n:], b)
+		size += copy(p.Buffer()[size:], b)
 	}
 	p.Reset()
-	p.SetLen(n)
+	p.SetLen(size)
 	p.Offload = o
-	if !s.dress(p) {
-		t.send(s.cfg.Clock == nil)
-		t.sent.Add(1)
+	if n.s.dress(p, n) {
+		return
+	}
+	if n.s.cfg.egress != nil {
+		n.s.routed(p, t)
+	} else {
+		t.send(t.one[:], n.s.cfg.Clock == nil)
+	}
+	n.s.sent.Add(1)
+}
+
+// routed sends p, which t owns, by the link that the routes name: gVisor sends by the one that has the source address
+// (RFC 1122 3.3.4.2 calls that the strong end system model; Linux follows the weak one).
+func (s *Stack) routed(p *packet.Packet, t *transmitter) {
+	out, _ := s.cfg.egress(p)
+	live := s.cfg.Clock == nil
+	switch {
+	case out == nil: // it stays; or there is no route any more for what a socket has queued
+	case p.GSO != packet.GSONone && !out.gso:
+		frag.Segment(p, packet.New(), func(q *packet.Packet) error {
+			out.send([]*packet.Packet{q}, live)
+			return nil
+		})
+	default:
+		out.send(t.one[:], live)
 	}
 }
 
@@ -57,9 +77,9 @@ const yields = 64
 
 // send writes to the link. A live sender that finds it full waits a little, as a socket waits for room in its send
 // buffer: else it would burn the time that the reader needs. Not for long: the reader may be the caller.
-func (t *transmitter) send(live bool) {
+func (t *transmitter) send(batch []*packet.Packet, live bool) {
 	for range yields {
-		if _, err := t.link.Send(0, t.one[:]); err != link.ErrFull || !live {
+		if _, err := t.link.Send(0, batch); err != link.ErrFull || !live {
 			return
 		}
 		runtime.Gosched()
@@ -89,7 +109,7 @@ const gsoMax = 65535
 
 // SupportedGSO implements stack.GSOEndpoint.
 func (n *nic) SupportedGSO() stack.SupportedGSO {
-	if n.s.tx != nil && n.s.tx.gso {
+	if n.tx != nil && n.tx.gso {
 		return stack.HostGSOSupported
 	}
 	return stack.GSONotSupported

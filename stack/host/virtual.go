@@ -216,6 +216,14 @@ func (c *virtualUDP) ReadFrom(b []byte) (int, net.Addr, error) {
 	return c.UDPConn.ReadFrom(b)
 }
 
+// WriteTo implements net.PacketConn.
+func (c *virtualUDP) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.v.s.cfg.egress == nil {
+		return c.UDPConn.WriteTo(b, to)
+	}
+	return c.v.s.writeTo(c.v.ep, b, to)
+}
+
 func (c *virtualUDP) Close() error {
 	c.v.close()
 	return c.UDPConn.Close()

@@ -18,6 +18,8 @@ func FindWay() (Way, error)                 { return Nowhere, ErrUnsupported }
 func CanOpenTUN() error                     { return ErrUnsupported }
 func Explain(err error) error               { return err }
 func Reexec(args ...string) *exec.Cmd       { return &exec.Cmd{Err: ErrUnsupported} }
+func Processes(...*NS) ([]int, error)       { return nil, ErrUnsupported }
+func EndProcesses(...*NS) error             { return ErrUnsupported }
 func (*NS) Name() string                    { return "" }
 func (*NS) Fd() int                         { return -1 }
 func (*NS) Path() string                    { return "" }

@@ -53,9 +53,13 @@ func run(l *lab.Lab, c *topology.Check) (why string, err error) {
 	case "advance":
 		l.Advance(time.Duration(c.Advance))
 	case "ip":
-		if err := l.Router(c.IP.Router).IP("ip " + strings.TrimSpace(c.IP.Run)); err != nil {
-			return "", fmt.Errorf("ip at %s: %w", c.IP.Router, err)
+		if err := t.ip(); err != nil {
+			return "", fmt.Errorf("ip at %s: %w", cmp.Or(c.IP.Router, c.IP.Host), err)
 		}
+	case "link":
+		t.cable()
+	case "resolve":
+		return t.ask(t.resolve)
 	}
 	return "", nil
 }
@@ -86,7 +90,7 @@ func (t *tester) ask(do func() error) (string, error) {
 	var wrong errAnswer
 	var unknown *net.DNSError
 	switch {
-	case errors.As(err, &unknown):
+	case errors.As(err, &unknown) && len(t.l.Topology.DNS) == 0:
 		return "", err
 	case t.c.Error != "":
 		got := outcome(err)
@@ -129,9 +133,12 @@ func icmpErrorOf(data []byte) *icmpError {
 // outcome names how something ended, for "error:".
 func outcome(err error) string {
 	var timeout net.Error
+	var name *net.DNSError
 	switch {
 	case err == nil:
 		return "an answer"
+	case errors.As(err, &name) && name.IsNotFound:
+		return "nxdomain"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.Is(err, syscall.ECONNRESET):
@@ -143,7 +150,7 @@ func outcome(err error) string {
 }
 
 func (t *tester) ping() error {
-	dst, err := t.l.Lookup("", t.c.Ping)
+	dst, err := t.lookup(t.c.Ping)
 	if err != nil {
 		return err
 	}
@@ -243,7 +250,7 @@ func (t *tester) get() error {
 }
 
 func (t *tester) traceroute() (string, error) {
-	dst, err := t.l.Lookup("", t.c.Traceroute)
+	dst, err := t.lookup(t.c.Traceroute)
 	if err != nil {
 		return "", err
 	}

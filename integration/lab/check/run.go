@@ -89,7 +89,14 @@ func describe(c *topology.Check) string {
 			b.WriteString(" is absent")
 		}
 	case "ip":
-		fmt.Fprintf(&b, "ip at %s: %s", c.IP.Router, c.IP.Run)
+		fmt.Fprintf(&b, "ip at %s: %s", cmp.Or(c.IP.Router, c.IP.Host), c.IP.Run)
+	case "link":
+		b.WriteString(cable(c.Link))
+	case "resolve":
+		fmt.Fprintf(&b, "resolve %s %s", c.Resolve, c.Type)
+		if len(c.Answer) > 0 {
+			b.WriteString(" → " + strings.Join(c.Answer, ", "))
+		}
 	case "advance":
 		b.WriteString("advance " + time.Duration(c.Advance).String())
 	}

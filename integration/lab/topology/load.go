@@ -124,6 +124,8 @@ func (t *Topology) place(name string, data []byte) {
 				t.Routers[j].Position = at
 			case key == "hosts" && j < len(t.Hosts):
 				t.Hosts[j].Position = at
+			case key == "dns" && j < len(t.DNS):
+				t.DNS[j].Position = at
 			case key == "checks" && j < len(t.Checks):
 				t.Checks[j].Position = at
 			}

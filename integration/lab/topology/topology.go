@@ -1,7 +1,5 @@
 package topology
 
-import "time"
-
 // Topology is a network to build.
 type Topology struct {
 	Name     string    `yaml:"name"`
@@ -9,6 +7,7 @@ type Topology struct {
 	Networks []Network `yaml:"networks"`
 	Routers  []Router  `yaml:"routers"`
 	Hosts    []Host    `yaml:"hosts"`
+	DNS      []DNS     `yaml:"dns"`
 	Checks   []Check   `yaml:"checks"`
 }
 
@@ -25,17 +24,6 @@ type Network struct {
 	Rate      Rate       `yaml:"rate"`      // for each sender; 0: no limit
 	Down      []Downtime `yaml:"down"`      // when it carries nothing
 	Position  string     `yaml:"-"`         // file and line
-}
-
-// Downtime is a time in which a network carries nothing, counted from the start of the lab.
-type Downtime struct {
-	At  Duration `yaml:"at"`
-	For Duration `yaml:"for"` // 0: for good
-}
-
-// Contains tells whether the network is down at this moment.
-func (d Downtime) Contains(t time.Duration) bool {
-	return t >= time.Duration(d.At) && (d.For == 0 || t < time.Duration(d.At+d.For))
 }
 
 // Router is a moat router.
@@ -63,23 +51,47 @@ type Rules struct {
 // Text is rule text with the name that errors give it.
 type Text struct{ Name, Text string }
 
-// Interface plugs a router into a network.
+// Interface plugs a router or a host into a network.
 type Interface struct {
 	Name      string   `yaml:"name"`    // that rules see in -i and -o
 	Network   string   `yaml:"network"` // default: the name
 	Addresses []string `yaml:"addresses"`
-	// RxChecksumOffload: fragments count as verified by a NIC; default true.
+	Link      Link     `yaml:"link"`
+	// RxChecksumOffload, of routers: fragments count as verified by a NIC; default true.
 	RxChecksumOffload *bool `yaml:"rx_checksum_offload"`
 }
 
-// Host is a computer with one interface, eth0.
+// Host is a computer. One with a single interface, eth0, has network, addresses and link; one with several has
+// interfaces instead.
 type Host struct {
-	Name      string   `yaml:"name"`
-	Network   string   `yaml:"network"`
-	Addresses []string `yaml:"addresses"`
-	Routes    []string `yaml:"routes"` // words of ip route add; gateways are members of the network
-	Listen    []Listen `yaml:"listen"`
-	Position  string   `yaml:"-"` // file and line
+	Name       string      `yaml:"name"`
+	Network    string      `yaml:"network"`
+	Addresses  []string    `yaml:"addresses"`
+	Link       Link        `yaml:"link"`
+	Interfaces []Interface `yaml:"interfaces"`
+	Routes     []string    `yaml:"routes"`   // words of ip route add; gateways are members of the network
+	IPRules    []string    `yaml:"ip_rules"` // words of ip rule add
+	Listen     []Listen    `yaml:"listen"`
+	Resolver   []string    `yaml:"resolver"` // addresses of name servers; default: those of dns (Resolvers)
+	Position   string      `yaml:"-"`        // file and line
+}
+
+// Plugs are the host's interfaces, however it was written down.
+func (h *Host) Plugs() []Interface {
+	if len(h.Interfaces) > 0 {
+		return h.Interfaces
+	}
+	return []Interface{{Name: "eth0", Network: h.Network, Addresses: h.Addresses, Link: h.Link}}
+}
+
+// DNS makes a host a name server, on port 53 of UDP and TCP. It answers for the records, and for the names of hosts: A,
+// AAAA, and PTR for their addresses. A name with records of its own is what they say it is.
+type DNS struct {
+	Host     string   `yaml:"host"`
+	Domain   string   `yaml:"domain"`   // behind names without a dot, and search domain of those who ask here; default: none
+	Networks []string `yaml:"networks"` // only addresses on these are told of hosts; default: all
+	Records  []string `yaml:"records"`  // lines of a zone file: "www A 192.0.2.1", "@ MX 10 mail", "alias CNAME www"
+	Position string   `yaml:"-"`        // file and line
 }
 
 // Listen is a built-in service: echo, discard, http or silent (host.Service).
@@ -104,15 +116,19 @@ type Check struct {
 	Never      *Never      `yaml:"never"`      // what no network may carry, over the whole run
 	Conntrack  *Connection `yaml:"conntrack"`  // an entry that a router has to have
 	Advance    Duration    `yaml:"advance"`    // let time pass
-	IP         *IP         `yaml:"ip"`         // a change at a router
+	IP         *IP         `yaml:"ip"`         // a change at a router or a host
+	Link       *Cable      `yaml:"link"`       // a change of a cable
+	Resolve    string      `yaml:"resolve"`    // a name to look up at the host's name server
 
 	Source   string   `yaml:"source"`   // address to ask from
 	Hops     []string `yaml:"hops"`     // of traceroute: addresses, "*" for a silent one
 	Body     string   `yaml:"body"`     // of http: a part of what is answered
+	Type     string   `yaml:"type"`     // of resolve: A (default), AAAA, PTR, MX, ...
+	Answer   []string `yaml:"answer"`   // of resolve: the data, in any order
 	Size     int      `yaml:"size"`     // of ping and connect: bytes of payload, all of which have to come back
 	DF       bool     `yaml:"df"`       // of ping, IPv4: don't fragment
 	Fails    bool     `yaml:"fails"`    // ping, connect, http and receive: nothing is the right answer
-	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout"
+	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout", "nxdomain"
 	ErrorBy  string   `yaml:"error_by"` // the outer source of that error
 	Timeout  Duration `yaml:"timeout"`  // default: 1s
 	Position string   `yaml:"-"`        // file and line
@@ -125,10 +141,21 @@ type Receive struct {
 	Contains string `yaml:"contains"` // bytes that it has somewhere, for protocols that carry addresses
 }
 
-// IP is a command of ip(8) at a router: the network changes, and what was there has to cope.
+// IP is a command of ip(8) at a router or a host: the network changes, and what was there has to cope.
 type IP struct {
 	Router string `yaml:"router"`
+	Host   string `yaml:"host"`
 	Run    string `yaml:"run"` // as "route replace default via 192.0.2.1 dev lte", without the ip before it
+}
+
+// Cable pulls the cable of a machine, or of a whole network, or plugs it in again. Unlike "ip link set down" nobody is
+// told: addresses and routes stay.
+type Cable struct {
+	Network   string `yaml:"network"`
+	Router    string `yaml:"router"` // with interface
+	Host      string `yaml:"host"`   // likewise; its only interface need not be named
+	Interface string `yaml:"interface"`
+	Up        *bool  `yaml:"up"`
 }
 
 // Never is a pattern in packet notation that must not occur on a network ("" is all of them).

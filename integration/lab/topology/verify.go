@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,8 +34,8 @@ func (t *Topology) Verify() error {
 		if n.MTU == 0 {
 			n.MTU = 1500
 		}
-		if n.MTU < 68 || n.MTU > 65535 {
-			return placed(n.Position, fmt.Errorf("network %s: mtu %d: want 68 to 65535", n.Name, n.MTU))
+		if err := verifyMTU("network "+n.Name, n.MTU); err != nil {
+			return placed(n.Position, err)
 		}
 	}
 	seen = map[string]string{} // networks and machines may share a name
@@ -49,6 +50,14 @@ func (t *Topology) Verify() error {
 		}
 	}
 	if err := t.verifyNeighbours(); err != nil {
+		return err
+	}
+	for i := range t.Hosts {
+		if _, err := t.Routes(&t.Hosts[i]); err != nil {
+			return placed(t.Hosts[i].Position, err)
+		}
+	}
+	if err := t.verifyDNS(); err != nil {
 		return err
 	}
 	for i := range t.Checks {
@@ -83,11 +92,34 @@ func (t *Topology) verifyHost(h *Host, claim func(name, what string) error) erro
 		return err
 	}
 	where := "host " + h.Name
-	if t.Network(h.Network) == nil {
-		return t.noNetwork(where, h.Network)
+	if len(h.Interfaces) > 0 && (h.Network != "" || len(h.Addresses) > 0 || !h.Link.empty()) {
+		return fmt.Errorf("%s: interfaces, or network, addresses and link of its only one; not both", where)
 	}
-	if err := verifyAddresses(where, h.Addresses); err != nil {
+	if h.Network == "" && len(h.Interfaces) == 0 {
+		return fmt.Errorf("%s: it is on no network; add \"network:\", or \"interfaces:\" if it has several", where)
+	}
+	for i, f := range h.Plugs() {
+		if f.RxChecksumOffload != nil {
+			return fmt.Errorf("%s: interface %s: rx_checksum_offload is for routers", where, f.Name)
+		}
+		what := where
+		if len(h.Interfaces) > 0 {
+			what += ": interface " + cmp.Or(f.Name, f.Network)
+		}
+		if err := t.verifyInterface(what, &f); err != nil {
+			return err
+		}
+		if len(h.Interfaces) > 0 {
+			h.Interfaces[i] = f
+		}
+	}
+	if err := verifyNames(where, h.Plugs()); err != nil {
 		return err
+	}
+	for _, a := range h.Resolver {
+		if _, err := netip.ParseAddr(a); err != nil {
+			return fmt.Errorf("%s: resolver: %q is not an address", where, a)
+		}
 	}
 	if _, err := Vias(h.Routes); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
@@ -111,22 +143,16 @@ func (t *Topology) verifyRouter(r *Router, claim func(name, what string) error) 
 	where := "router " + r.Name
 	for i := range r.Interfaces {
 		f := &r.Interfaces[i]
-		if f.Network == "" {
-			f.Network = f.Name
-		}
-		if f.Name == "" {
-			f.Name = f.Network
-		}
-		if t.Network(f.Network) == nil {
-			return t.noNetwork(where+": interface "+f.Name, f.Network)
-		}
-		if err := verifyAddresses(where+": interface "+f.Name, f.Addresses); err != nil {
+		if err := t.verifyInterface(where+": interface "+cmp.Or(f.Name, f.Network), f); err != nil {
 			return err
 		}
 		if f.RxChecksumOffload == nil {
 			yes := true
 			f.RxChecksumOffload = &yes
 		}
+	}
+	if err := verifyNames(where, r.Interfaces); err != nil {
+		return err
 	}
 	for _, s := range r.Sysctls {
 		if !strings.Contains(s, "=") {
@@ -148,12 +174,36 @@ func (t *Topology) verifyRouter(r *Router, claim func(name, what string) error) 
 	return verifyListen(where, r.Listen)
 }
 
+// verifyInterface fills in the name or the network, one from the other, and looks at the rest.
+func (t *Topology) verifyInterface(where string, f *Interface) error {
+	f.Network = cmp.Or(f.Network, f.Name)
+	f.Name = cmp.Or(f.Name, f.Network)
+	if t.Network(f.Network) == nil {
+		return t.noNetwork(where, f.Network)
+	}
+	if err := verifyAddresses(where, f.Addresses); err != nil {
+		return err
+	}
+	return t.verifyLink(where, f)
+}
+
+func verifyNames(where string, list []Interface) error {
+	seen := map[string]bool{}
+	for _, f := range list {
+		if seen[f.Name] {
+			return fmt.Errorf("%s: there are two interfaces %s; give one of them another name", where, f.Name)
+		}
+		seen[f.Name] = true
+	}
+	return nil
+}
+
 func (t *Topology) noNetwork(where, name string) error {
 	var names []string
 	for _, n := range t.Networks {
 		names = append(names, n.Name)
 	}
-	return fmt.Errorf("%s: there is no network %q: there is %s", where, name, strings.Join(names, ", "))
+	return nobody(where, "network", name, names)
 }
 
 func verifyAddresses(where string, list []string) error {

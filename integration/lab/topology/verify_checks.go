@@ -1,17 +1,19 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/moat-router/moat/integration/lab/dns"
 	"github.com/moat-router/moat/integration/lab/pattern"
 	"github.com/moat-router/moat/stack/packet"
 )
 
 // Kind is the key that says what a check does: "ping", "connect", "http", "traceroute", "send", "receive", "never",
-// "conntrack", "advance" or "ip".
+// "conntrack", "advance", "ip", "link" or "resolve".
 func (c *Check) Kind() string {
 	kinds := c.kinds()
 	if len(kinds) == 0 {
@@ -36,6 +38,8 @@ func (c *Check) kinds() (list []string) {
 	add("conntrack", c.Conntrack != nil)
 	add("advance", c.Advance != 0)
 	add("ip", c.IP != nil)
+	add("link", c.Link != nil)
+	add("resolve", c.Resolve != "")
 	return list
 }
 
@@ -44,12 +48,12 @@ func (c *Check) verify(t *Topology) error {
 	kinds := c.kinds()
 	switch {
 	case len(kinds) == 0:
-		return fmt.Errorf("a check needs one of ping, connect, http, traceroute, send, receive, never, conntrack, advance, ip")
+		return fmt.Errorf("a check needs one of ping, connect, http, traceroute, send, receive, never, conntrack, advance, ip, link, resolve")
 	case len(kinds) > 1:
 		return fmt.Errorf("a check does one thing; this one has %s", strings.Join(kinds, " and "))
 	}
 	switch kind := kinds[0]; kind {
-	case "ping", "connect", "http", "traceroute", "send":
+	case "ping", "connect", "http", "traceroute", "send", "resolve":
 		if c.From == "" {
 			return fmt.Errorf("%s: from which host? Add \"from:\"", kind)
 		}
@@ -64,9 +68,13 @@ func (c *Check) verify(t *Topology) error {
 		if t.Router(c.Conntrack.Router) == nil {
 			return t.noRouter("conntrack", c.Conntrack.Router)
 		}
+	case "link":
+		if err := c.Link.verify(t); err != nil {
+			return fmt.Errorf("link: %w", err)
+		}
 	case "ip":
-		if t.Router(c.IP.Router) == nil {
-			return t.noRouter("ip", c.IP.Router)
+		if err := t.verifyMachine("ip", c.IP.Host, c.IP.Router); err != nil {
+			return err
 		}
 		if strings.TrimSpace(c.IP.Run) == "" {
 			return fmt.Errorf("ip: run: what? Say \"route replace ...\" or \"addr add ...\"")
@@ -95,9 +103,12 @@ func (c *Check) verifyDetails(t *Topology) error {
 	for _, target := range []struct{ kind, name string }{
 		{"ping", c.Ping}, {"traceroute", c.Traceroute}, {"connect", hostname(c.Connect)}, {"http", hostname(c.HTTP)},
 	} {
-		if _, err := netip.ParseAddr(target.name); target.name != "" && err != nil && t.Host(target.name) == nil {
-			return t.noHost(target.kind, target.name)
+		if _, err := netip.ParseAddr(target.name); target.name != "" && err != nil && t.Host(target.name) == nil && len(t.DNS) == 0 {
+			return t.noHost(target.kind, target.name) // a name server may know other names
 		}
+	}
+	if err := c.verifyResolve(t); err != nil {
+		return err
 	}
 	for _, a := range []struct{ key, text string }{{"source", c.Source}, {"error_by", c.ErrorBy}} {
 		if _, err := netip.ParseAddr(a.text); a.text != "" && err != nil {
@@ -139,6 +150,73 @@ func verifyPattern(match string) error {
 	return nil
 }
 
+// verifyMachine wants the name of a host or of a router.
+func (t *Topology) verifyMachine(what, host, router string) error {
+	switch {
+	case host != "" && router != "":
+		return fmt.Errorf("%s: host or router, not both", what)
+	case host != "" && t.Host(host) == nil:
+		return t.noHost(what, host)
+	case host == "" && t.Router(router) == nil:
+		return t.noRouter(what, router)
+	}
+	return nil
+}
+
+func (c *Cable) verify(t *Topology) error {
+	if c.Up == nil {
+		return fmt.Errorf("say \"up: false\" to pull the cable, \"up: true\" to plug it in again")
+	}
+	if c.Network != "" {
+		if c.Host != "" || c.Router != "" || c.Interface != "" {
+			return fmt.Errorf("a network, or the interface of a host or router; not both")
+		}
+		if t.Network(c.Network) == nil {
+			return t.noNetwork("network", c.Network)
+		}
+		return nil
+	}
+	if err := t.verifyMachine("of what", c.Host, c.Router); err != nil {
+		return err
+	}
+	plugs := []Interface(nil)
+	if c.Host != "" {
+		plugs = t.Host(c.Host).Plugs()
+		if c.Interface == "" && len(plugs) == 1 {
+			c.Interface = plugs[0].Name
+		}
+	} else {
+		plugs = t.Router(c.Router).Interfaces
+	}
+	var names []string
+	for _, f := range plugs {
+		if f.Name == c.Interface {
+			return nil
+		}
+		names = append(names, f.Name)
+	}
+	return fmt.Errorf("%s has no interface %q: it has %s", cmp.Or(c.Host, c.Router), c.Interface, strings.Join(names, ", "))
+}
+
+func (c *Check) verifyResolve(t *Topology) error {
+	if c.Resolve == "" {
+		if c.Type != "" || len(c.Answer) > 0 {
+			return fmt.Errorf("%s: type and answer belong to resolve", c.Kind())
+		}
+		return nil
+	}
+	if len(t.Resolvers(t.Host(c.From))) == 0 {
+		return fmt.Errorf("resolve: %s knows no name server; add \"dns:\" to the file, or \"resolver:\" to the host", c.From)
+	}
+	if c.Type == "" {
+		c.Type = "A"
+	}
+	if _, err := dns.ParseType(c.Type); err != nil {
+		return fmt.Errorf("resolve: type: %w", err)
+	}
+	return nil
+}
+
 // maxSize bounds what a check sends, in bytes.
 const maxSize = 16 << 20
 
@@ -156,10 +234,18 @@ func (t *Topology) noRouter(what, name string) error {
 	for _, r := range t.Routers {
 		names = append(names, r.Name)
 	}
-	if len(names) == 0 {
-		return fmt.Errorf("%s: there is no router %q, nor any other", what, name)
+	return nobody(what, "router", name, names)
+}
+
+// nobody says that a name stands for nothing, and what there is.
+func nobody(what, kind, name string, names []string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%s: which %s? There is %s", what, kind, strings.Join(names, ", "))
+	case len(names) == 0:
+		return fmt.Errorf("%s: there is no %s %q, nor any other", what, kind, name)
 	}
-	return fmt.Errorf("%s: there is no router %q: there is %s", what, name, strings.Join(names, ", "))
+	return fmt.Errorf("%s: there is no %s %q: there is %s", what, kind, name, strings.Join(names, ", "))
 }
 
 func (t *Topology) noHost(what, name string) error {
@@ -167,5 +253,5 @@ func (t *Topology) noHost(what, name string) error {
 	for _, h := range t.Hosts {
 		names = append(names, h.Name)
 	}
-	return fmt.Errorf("%s: there is no host %q: there is %s", what, name, strings.Join(names, ", "))
+	return nobody(what, "host", name, names)
 }

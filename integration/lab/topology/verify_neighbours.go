@@ -30,7 +30,9 @@ func (t *Topology) members() (out []member) {
 		}
 	}
 	for i := range t.Hosts {
-		add("host "+t.Hosts[i].Name, t.Hosts[i].Position, t.Hosts[i].Network, t.Hosts[i].Addresses)
+		for _, f := range t.Hosts[i].Plugs() {
+			add("host "+t.Hosts[i].Name, t.Hosts[i].Position, f.Network, f.Addresses)
+		}
 	}
 	return out
 }

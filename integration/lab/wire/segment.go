@@ -2,11 +2,8 @@ package wire
 
 import (
 	"errors"
-	"hash/fnv"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/packet"
@@ -15,75 +12,112 @@ import (
 // Clock is the time of a lab.
 type Clock interface {
 	Time() packet.Time
-	// After runs f in d from now.
-	After(d time.Duration, f func())
+	// At runs f at t, or at once if that has passed; of two for the same time the one that came first.
+	At(t packet.Time, f func())
 }
 
 // Options say how a segment behaves; the zero value with a Clock is a perfect cable.
 type Options struct {
-	Clock     Clock
-	Delay     time.Duration
-	Jitter    time.Duration
-	Loss      float64 // 0 to 1
-	Reorder   float64
-	Duplicate float64
-	Rate      int64 // bits per second of each sender; 0: no limit
-	Seed      uint64
-	// Down tells whether the segment carries nothing at this time; nil: never.
-	Down func(packet.Time) bool
-}
-
-// queueFor is how long a datagram may wait for the rate limit before the tail is dropped.
-const queueFor = time.Second
-
-// Route is a route through a neighbour.
-type Route struct {
-	To  netip.Prefix
-	Via netip.Addr
+	Clock Clock
+	Seed  uint64
+	Conditions
 }
 
 // Port is what a Segment knows of a member.
 type Port struct {
 	Name      string // of the host or router
 	Interface string
-	Addresses []netip.Addr
-	Routes    []Route
 	Router    bool
 	Link      link.Link
+	// Owns tells whether an address is one of the interface's, now.
+	Owns func(a netip.Addr) bool
+	// NextHop is the gateway by which the member, now, sends a datagram from src to dst through this interface; the zero
+	// Addr if dst is its neighbour, or if it does not know. nil: all are neighbours.
+	NextHop func(src, dst netip.Addr) netip.Addr
+	// Out is what happens to datagrams between the member and the network, In to those between the network and it.
+	Out, In Conditions
 
-	free packet.Time // when the rate limit lets the next datagram go
-	last packet.Time // arrival of the latest datagram that was sent here
+	segment *Segment
+	out, in stretch
+	last    packet.Time // arrival over the network of the latest datagram that was sent here
+	free    packet.Time // when the network's rate lets the next datagram of this member go
+	down    bool
 }
 
 // Segment is one network.
 type Segment struct {
-	Name string
-	o    Options
-	book *Book
+	Name  string
+	clock Clock
+	seed  uint64
+	book  *Book
 
 	ports []*Port
-	owner map[netip.Addr]*Port
 
-	mu     sync.Mutex // of everything below, and of the times in ports
-	rnd    *rand.Rand
+	find  sync.RWMutex
+	owner map[netip.Addr]*Port // who had the address when it was last asked for
+
+	mu     sync.Mutex // of everything below, and of the state in ports
+	own    stretch
 	down   bool
 	closed bool
 }
 
 // New makes a segment without ports. Every crossing is entered in the book.
 func New(name string, o Options, book *Book) *Segment {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return &Segment{Name: name, o: o, book: book, owner: map[netip.Addr]*Port{}, rnd: rand.New(rand.NewPCG(o.Seed, h.Sum64()))}
+	s := &Segment{Name: name, clock: o.Clock, seed: o.Seed, book: book, owner: map[netip.Addr]*Port{}}
+	s.own = newStretch(o.Conditions, o.Seed, name)
+	return s
 }
 
-// Plug adds a member.
-func (s *Segment) Plug(p Port) {
+// Plug adds a member, before anything moves.
+func (s *Segment) Plug(p Port) *Port {
 	port := &p
+	port.segment = s
+	port.out = newStretch(p.Out, s.seed, s.Name+"/"+p.Name+"."+p.Interface+"/out")
+	port.in = newStretch(p.In, s.seed, s.Name+"/"+p.Name+"."+p.Interface+"/in")
 	s.ports = append(s.ports, port)
-	for _, a := range p.Addresses {
-		s.owner[a] = port
+	return port
+}
+
+// whose is the member that has an address; nil for none.
+func (s *Segment) whose(a netip.Addr) *Port {
+	s.find.RLock()
+	p := s.owner[a]
+	s.find.RUnlock()
+	if p != nil && p.Owns(a) {
+		return p
 	}
+	for _, p := range s.ports {
+		if p.Owns(a) {
+			s.find.Lock()
+			s.owner[a] = p
+			s.find.Unlock()
+			return p
+		}
+	}
+	return nil
+}
+
+// SetUp pulls the member's cable, or plugs it in again. The member does not notice.
+func (p *Port) SetUp(up bool) {
+	p.segment.mu.Lock()
+	p.down = !up
+	p.segment.mu.Unlock()
+}
+
+// SetConditions changes what happens from now on to what the member sends and receives.
+func (p *Port) SetConditions(out, in Conditions) {
+	p.segment.mu.Lock()
+	defer p.segment.mu.Unlock()
+	p.Out, p.In = out, in
+	p.out.Conditions, p.in.Conditions = out, in
+}
+
+// SetConditions changes what the segment does from now on.
+func (s *Segment) SetConditions(c Conditions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own.Conditions = c
 }
 
 // Ports are the members, in the order of Plug.
@@ -141,22 +175,22 @@ func (s *Segment) Serve() error {
 
 func (s *Segment) carry(from *Port, batch []*packet.Packet) {
 	for _, p := range batch {
-		dst, ok := destination(p.Data)
+		src, dst, ok := ends(p.Data)
 		switch {
 		case !ok:
-			s.sight(s.o.Clock.Time(), from, nil, p, NotIP)
+			s.sight(s.clock.Time(), from, nil, p, NotIP)
 		case dst.IsLinkLocalMulticast() && dst.Is6(), dst.IsInterfaceLocalMulticast():
 		case dst.IsMulticast() || dst == broadcast:
 			for _, to := range s.ports {
 				if to != from {
-					s.cross(from, to, p)
+					s.cross(from, to, p, outStretch)
 				}
 			}
 		default:
-			if to := s.next(from, dst); to != nil {
-				s.cross(from, to, p)
+			if to := s.next(from, src, dst); to != nil {
+				s.cross(from, to, p, outStretch)
 			} else {
-				s.sight(s.o.Clock.Time(), from, nil, p, NoNeighbour)
+				s.sight(s.clock.Time(), from, nil, p, NoNeighbour)
 			}
 		}
 	}
@@ -164,111 +198,106 @@ func (s *Segment) carry(from *Port, batch []*packet.Packet) {
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-func destination(b []byte) (netip.Addr, bool) {
+// ends are the addresses of a datagram.
+func ends(b []byte) (src, dst netip.Addr, ok bool) {
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
-		return netip.AddrFrom4([4]byte(b[16:20])), true
+		return netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20])), true
 	case len(b) >= 40 && b[0]>>4 == 6:
-		return netip.AddrFrom16([16]byte(b[24:40])), true
+		return netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), true
 	}
-	return netip.Addr{}, false
+	return src, dst, false
 }
 
 // next is the neighbour to whom a datagram goes.
-func (s *Segment) next(from *Port, dst netip.Addr) *Port {
-	if to := s.owner[dst]; to != nil && to != from {
+func (s *Segment) next(from *Port, src, dst netip.Addr) *Port {
+	if from.NextHop != nil {
+		if gw := from.NextHop(src, dst); gw.IsValid() {
+			if to := s.whose(gw); to != nil && to != from {
+				return to
+			}
+		}
+	}
+	if to := s.whose(dst); to != nil && to != from {
 		return to
 	}
-	var best *Port
-	bits := -1
-	for _, r := range from.Routes {
-		to := s.owner[r.Via]
-		if to != nil && to != from && r.To.Contains(dst) && r.To.Bits() > bits {
-			best, bits = to, r.To.Bits()
-		}
-	}
-	if best != nil {
-		return best
-	}
+	var only *Port
 	for _, p := range s.ports {
 		if p.Router && p != from {
-			if best != nil {
+			if only != nil {
 				return nil
 			}
-			best = p
+			only = p
 		}
 	}
-	return best
+	return only
 }
 
-// cross lets one datagram go from port to port, with all that can happen to it.
-func (s *Segment) cross(from, to *Port, p *packet.Packet) {
-	s.mu.Lock()
-	now := s.o.Clock.Time()
-	if s.closed || s.down || s.o.Down != nil && s.o.Down(now) {
+// The stretches of a crossing, in order.
+const (
+	outStretch = iota // from the sender to the network
+	ownStretch        // the network
+	inStretch         // from the network to the receiver
+	there
+)
+
+// cross lets one datagram go from port to port, from the given stretch on, with all that can happen to it.
+func (s *Segment) cross(from, to *Port, p *packet.Packet, at int) {
+	for ; at < there; at++ {
+		now := s.clock.Time()
+		s.mu.Lock()
+		f, fate := s.stretch(from, to, at, now, p)
 		s.mu.Unlock()
-		s.sight(now, from, to, p, Down)
-		return
-	}
-	if s.o.Loss > 0 && s.rnd.Float64() < s.o.Loss {
-		s.mu.Unlock()
-		s.sight(now, from, to, p, Lost)
-		return
-	}
-	copies := 1
-	if s.o.Duplicate > 0 && s.rnd.Float64() < s.o.Duplicate {
-		copies = 2
-	}
-	var at [2]packet.Time
-	for i := range copies {
-		t, ok := s.arrival(from, to, now, len(p.Data))
-		if !ok {
-			s.mu.Unlock()
-			s.sight(now, from, to, p, QueueFull)
+		if fate != Delivered {
+			s.sight(now, from, to, p, fate)
 			return
 		}
-		at[i] = t
-	}
-	s.mu.Unlock()
-	for _, t := range at[:copies] {
-		if t <= now {
-			s.deliver(from, to, p)
-			continue
+		for i := range f.copies {
+			switch last := i == f.copies-1; {
+			case f.at[i] > now:
+				q := packet.New()
+				q.Load(p.Data)
+				q.Offload = p.Offload
+				s.clock.At(f.at[i], func() { s.cross(from, to, q, at+1) })
+				if last {
+					return
+				}
+			case !last:
+				s.cross(from, to, p, at+1)
+			}
 		}
-		q := packet.New()
-		q.Load(p.Data)
-		q.Offload = p.Offload
-		s.o.Clock.After(t.Sub(now), func() { s.deliver(from, to, q) })
 	}
+	s.deliver(from, to, p)
 }
 
-// arrival is when a datagram that is sent now is there; false if the queue before the rate limit is full. s.mu is held.
-func (s *Segment) arrival(from, to *Port, now packet.Time, size int) (packet.Time, bool) {
-	t := now
-	if s.o.Rate > 0 {
-		start := max(now, from.free)
-		if start.Sub(now) > queueFor {
-			return 0, false
+// stretch lets a datagram begin one stretch of its way. s.mu is held.
+func (s *Segment) stretch(from, to *Port, at int, now packet.Time, p *packet.Packet) (flight, Fate) {
+	if s.closed {
+		return flight{}, Down
+	}
+	switch at {
+	case outStretch:
+		if from.down {
+			return flight{}, Down
 		}
-		from.free = start.Add(time.Duration(float64(size*8) / float64(s.o.Rate) * float64(time.Second)))
-		t = from.free
+		return from.out.enter(now, p, &from.out.free, &from.out.last)
+	case ownStretch:
+		if s.down {
+			return flight{}, Down
+		}
+		return s.own.enter(now, p, &from.free, &to.last)
+	default:
+		if to.down {
+			return flight{}, Down
+		}
+		return to.in.enter(now, p, &to.in.free, &to.in.last)
 	}
-	if s.o.Reorder > 0 && s.rnd.Float64() < s.o.Reorder {
-		return t, true
-	}
-	delay := s.o.Delay
-	if s.o.Jitter > 0 {
-		delay += time.Duration((2*s.rnd.Float64() - 1) * float64(s.o.Jitter))
-	}
-	t = max(t.Add(max(delay, 0)), to.last)
-	to.last = t
-	return t, true
 }
 
 // deliver hands over. A kernel handles a datagram inside of the call, and may have answered it, or woken a socket, before
 // Send returns: so what goes to a device is sighted first, and in the rare case that it refuses once more.
 func (s *Segment) deliver(from, to *Port, p *packet.Packet) {
-	at := s.o.Clock.Time()
+	at := s.clock.Time()
 	_, memory := to.Link.(*link.End)
 	if !memory {
 		s.sight(at, from, to, p, Delivered)

@@ -25,8 +25,8 @@ type timer struct {
 
 func (c *handClock) Time() packet.Time { return c.now }
 
-func (c *handClock) After(d time.Duration, f func()) {
-	c.due = append(c.due, timer{c.now.Add(d), f})
+func (c *handClock) At(t packet.Time, f func()) {
+	c.due = append(c.due, timer{t, f})
 	sort.SliceStable(c.due, func(i, j int) bool { return c.due[i].at < c.due[j].at })
 }
 
@@ -47,7 +47,8 @@ type bench struct {
 	seen  []Sighting
 }
 
-func newBench(o Options, routes map[string][]Route) *bench {
+func newBench(c Conditions, nextHop map[string]func(src, dst netip.Addr) netip.Addr) *bench {
+	o := Options{Seed: 1, Conditions: c}
 	b := &bench{clock: &handClock{}, ends: map[string]*link.End{}}
 	o.Clock = b.clock
 	book := new(Book)
@@ -56,8 +57,8 @@ func newBench(o Options, routes map[string][]Route) *bench {
 	for i, name := range []string{"a", "b", "c", "d"} {
 		near, far := link.Pipe(name, name, link.PipeOptions{Slots: 4000})
 		b.ends[name] = near
-		b.s.Plug(Port{Name: name, Interface: "eth0", Link: far, Router: i > 1, Routes: routes[name],
-			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})}})
+		b.s.Plug(Port{Name: name, Interface: "eth0", Link: far, Router: i > 1, NextHop: nextHop[name],
+			Owns: func(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}) }})
 	}
 	return b
 }
@@ -83,15 +84,18 @@ func id(s Sighting) int { return int(s.Data[4])<<8 | int(s.Data[5]) }
 
 func TestNeighbourIsOwnerThenRouteThenTheOnlyRouter(t *testing.T) {
 	t.Parallel()
-	via := func(prefix, gw string) Route { return Route{netip.MustParsePrefix(prefix), netip.MustParseAddr(gw)} }
-	b := newBench(Options{}, map[string][]Route{
-		"a": {via("0.0.0.0/0", "10.0.0.3"), via("9.0.0.0/8", "10.0.0.4"), via("8.0.0.0/8", "10.9.9.9")},
+	gateways := map[string]string{"1.1.1.1": "10.0.0.3", "9.9.9.9": "10.0.0.4", "8.8.8.8": "10.9.9.9"}
+	b := newBench(Conditions{}, map[string]func(src, dst netip.Addr) netip.Addr{
+		"a": func(_, dst netip.Addr) netip.Addr {
+			gw, _ := netip.ParseAddr(gateways[dst.String()])
+			return gw
+		},
 	})
 	for _, tt := range []struct{ from, dst, want string }{
 		{"a", "10.0.0.2", "b"},      // its own address
-		{"a", "1.1.1.1", "c"},       // the default route
-		{"a", "9.9.9.9", "d"},       // the longer prefix
-		{"a", "8.8.8.8", "c"},       // a gateway that is not here does not count
+		{"a", "1.1.1.1", "c"},       // as its routes say
+		{"a", "9.9.9.9", "d"},       // likewise
+		{"a", "8.8.8.8", "nobody"},  // a gateway that is not here does not count
 		{"b", "1.1.1.1", "nobody"},  // two routers, and no route says which
 		{"c", "1.1.1.1", "d"},       // the only router beside the sender
 		{"b", "10.0.0.2", "nobody"}, // not back to the sender
@@ -118,15 +122,14 @@ func TestImpairmentsHappenAsOftenAsAsked(t *testing.T) {
 	const n = 3000
 	for _, tt := range []struct {
 		name string
-		o    Options
+		o    Conditions
 		want float64 // deliveries for each datagram
 	}{
-		{"none", Options{}, 1},
-		{"loss", Options{Loss: 0.1}, 0.9},
-		{"duplicate", Options{Duplicate: 0.2}, 1.2},
-		{"all lost", Options{Loss: 1}, 0},
+		{"none", Conditions{}, 1},
+		{"loss", Conditions{Loss: 0.1}, 0.9},
+		{"duplicate", Conditions{Duplicate: 0.2}, 1.2},
+		{"all lost", Conditions{Loss: 1}, 0},
 	} {
-		tt.o.Seed = 1
 		b := newBench(tt.o, nil)
 		for i := range n {
 			b.send("a", "10.0.0.2", i)
@@ -140,11 +143,11 @@ func TestImpairmentsHappenAsOftenAsAsked(t *testing.T) {
 
 func TestJitterKeepsOrderAndReorderBreaksIt(t *testing.T) {
 	t.Parallel()
-	overtaken := func(o Options) (n int) {
-		o.Seed, o.Delay, o.Jitter = 1, 20*time.Millisecond, 10*time.Millisecond
+	overtaken := func(o Conditions) (n int) {
+		o.Delay, o.Jitter = 20*time.Millisecond, 10*time.Millisecond
 		b := newBench(o, nil)
 		for i := range 500 {
-			b.clock.After(time.Duration(i)*time.Millisecond, func() { b.send("a", "10.0.0.2", i) })
+			b.clock.At(packet.Time(i)*packet.Time(time.Millisecond), func() { b.send("a", "10.0.0.2", i) })
 		}
 		b.clock.runAll()
 		last := -1
@@ -159,10 +162,10 @@ func TestJitterKeepsOrderAndReorderBreaksIt(t *testing.T) {
 		}
 		return n
 	}
-	if n := overtaken(Options{}); n != 0 {
+	if n := overtaken(Conditions{}); n != 0 {
 		t.Errorf("%d were overtaken by jitter alone", n)
 	}
-	if n := overtaken(Options{Reorder: 0.1}); n < 100 {
+	if n := overtaken(Conditions{Reorder: 0.1}); n < 100 {
 		t.Errorf("%d were overtaken with 10%% reordering over some twenty in flight", n)
 	}
 }
@@ -170,7 +173,7 @@ func TestJitterKeepsOrderAndReorderBreaksIt(t *testing.T) {
 func TestRateSpacesDatagramsAndDropsTheTail(t *testing.T) {
 	t.Parallel()
 	// 128 bytes at 102.4 kbit/s are 10 ms each; a second of them may wait.
-	b := newBench(Options{Rate: 102400}, nil)
+	b := newBench(Conditions{Rate: 102400}, nil)
 	for i := range 150 {
 		b.send("a", "10.0.0.2", i)
 	}
@@ -192,7 +195,7 @@ func TestRateSpacesDatagramsAndDropsTheTail(t *testing.T) {
 func TestDownCarriesNothing(t *testing.T) {
 	t.Parallel()
 	second := packet.Time(time.Second)
-	b := newBench(Options{Down: func(t packet.Time) bool { return t >= second && t < 2*second }}, nil)
+	b := newBench(Conditions{Down: func(t packet.Time) bool { return t >= second && t < 2*second }}, nil)
 	for i := range 3 {
 		b.clock.now = packet.Time(i) * second
 		b.send("a", "10.0.0.2", i)
