@@ -62,8 +62,10 @@ func (w *worker) deliverTCP(p *passage) packet.Reason {
 	if _, ok := p.TCPOptions(); !ok || !p.localSumOK() {
 		return packet.ReasonLocalChecksum
 	}
-	if taken, why := w.toSocket(p); taken {
-		return why
+	if !w.r.host.Refuses(p.Packet.Packet) {
+		if taken, why := w.toSocket(p); taken {
+			return why
+		}
 	}
 	w.sendReset(p, true)
 	return packet.ReasonNoSocket

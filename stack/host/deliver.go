@@ -34,6 +34,17 @@ func (s *Stack) halfOpen(p *packet.Packet) bool {
 	return ok && ep.EndpointState() == tcp.StateSynRecv
 }
 
+// Refuses tells whether the TCP segment p (parsed) is one to be answered with a reset: nobody but a listener waits for it,
+// and it acknowledges what was never said (RFC 9293 3.10.7.2). Once a listener has sent SYN cookies only that listener
+// can tell.
+func (s *Stack) Refuses(p *packet.Packet) bool {
+	src, dst, _ := p.Ports()
+	ep, ok := s.endpoint(p.V6, p.Proto, p.Dst(), dst, p.Src(), src).(*tcp.Endpoint)
+	t, whole := p.TCP()
+	return ok && whole && ep.EndpointState() == tcp.StateListen && t.Flags()&header.TCPFlagAck != 0 && t.Flags()&header.TCPFlagRst == 0 &&
+		s.ns.Stats().TCP.ListenOverflowSynCookieSent.Value() == 0
+}
+
 func (s *Stack) find(v6 bool, proto uint8, local packet.Addr, localPort uint16, remote packet.Addr, remotePort uint16) bool {
 	return s.endpoint(v6, proto, local, localPort, remote, remotePort) != nil
 }
