@@ -84,12 +84,13 @@ func (w *worker) learnPMTU(p *passage) {
 	if d.Type != fib.Unicast || out == nil {
 		return
 	}
-	now := w.r.paths.cap(q.Dst(), int(out.mtu.Load()), w.now)
-	least := pmtuMin4
-	if p.V6 {
-		least = 1280
+	if p.V6 && mtu < minMTU6 {
+		return // no IPv6 path is so small: not believed at all
 	}
-	if mtu = max(mtu, least); mtu < now {
+	if !p.V6 {
+		mtu = max(mtu, pmtuMin4)
+	}
+	if mtu < w.r.paths.cap(q.Dst(), int(out.mtu.Load()), w.now) {
 		w.r.paths.learn(q.Dst(), mtu, w.now)
 	}
 }
