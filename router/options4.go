@@ -43,11 +43,18 @@ func (w *worker) specificDestination(p *passage) packet.Addr {
 	if p.dest.Type == fib.Local {
 		return p.Dst()
 	}
-	k := fib.Key{Dst: p.Src(), TOS: p.TOS() & 0x1e}
-	if w.s.sys.Source(p.in.Index).SrcValidMark {
-		k.Mark = p.Mark
+	src, scope := p.Src(), fib.ScopeLink
+	if src[12] != 0 {
+		k := fib.Key{Dst: src, TOS: p.TOS() & 0x1e}
+		if w.s.sourcePolicy(p.in).SrcValidMark {
+			k.Mark = p.Mark
+		}
+		if d := w.s.fib.Lookup(k); reachable(d) {
+			return d.PrefSrc
+		}
+		scope = fib.ScopeUniverse
 	}
-	return w.s.fib.Lookup(k).PrefSrc
+	return w.s.fib.SelectAddr(false, p.in.Index, src, scope)
 }
 
 // msOfDay is the clock of IP and ICMP timestamps: milliseconds since midnight UTC (RFC 791 3.1, RFC 792).
