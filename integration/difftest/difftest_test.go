@@ -25,6 +25,7 @@ var (
 	pairs   = flag.Int("difftest.j", 8, "how many at a time")
 	impl    = flag.String("difftest.impl", "", "command that speaks lockstep (default: the router of this tree)")
 	outDir  = flag.String("difftest.out", filepath.Join(os.TempDir(), "moat-difftest"), "where failing scenarios are written")
+	files   = flag.String("difftest.files", "", "play these scenario files (or a directory of them) on the kernel and on moat, instead of random ones")
 	failMax = flag.Int("difftest.failures", 10, "stop after so many failures")
 	budget  = flag.Int("difftest.shrink", 150, "scenarios to play for making one failure small; 0: do not")
 )
@@ -147,4 +148,25 @@ func TestKernelAgreesWithItself(t *testing.T) {
 // do not: rules, conntrack and logs count what those of Linux count, and what leaves is cut where Linux cuts it.
 func TestSuperSegmentsCrossAsThroughLinux(t *testing.T) {
 	run(t, scenarios(300), Source{Offload: true}, func() scenario.Player { return moat(t) })
+}
+
+// Scenarios of one's own, and those that were kept: what the kernel does with them today is written to -difftest.out.
+func TestFilesBesideTheKernel(t *testing.T) {
+	if *files == "" {
+		t.Skip("no -difftest.files")
+	}
+	list, err := scenario.Load(*files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, ours := kernel(t), moat(t)
+	for _, s := range list {
+		r := Again(ref, ours, s)
+		if r.Skipped != "" {
+			t.Logf("%s: %s", s.Name, r.Skipped)
+		}
+		if file, err := r.Save(*outDir); r.Failed() || err != nil {
+			t.Errorf("%s: %v  kept in %s %v", s.Name, r, file, err)
+		}
+	}
 }
