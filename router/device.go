@@ -61,14 +61,7 @@ func (d *device) pathMTU(p *passage) int {
 
 // send cuts p to fit and writes it out (ip_finish_output, ip6_finish_output).
 func (w *worker) send(p *passage, out *device) packet.Reason {
-	mtu := out.pathMTU(p)
-	if p.in == nil || p.V6 { // IPv6 asks on the way out what was learned of a path, for forwarded packets, too
-		dst := p.Dst()
-		if p.Duplicate {
-			dst = p.toward // its route is the way there
-		}
-		mtu = w.r.paths.cap(dst, mtu, w.now)
-	}
+	mtu := w.pathMTU(p, out)
 	if p.Duplicate && !p.V6 && p.FragMax != 0 && !p.ownCut {
 		w.icmpError(p, errTooBig, uint32(mtu)) // made whole from fragments, it leaves in fragments or not at all, and has DF
 		return packet.ReasonTooBig

@@ -57,10 +57,16 @@ func (w *worker) PathMTU(p *policy.Packet, reverse bool) int {
 	if dev == nil {
 		return 0
 	}
-	if d.MTU != 0 {
-		return d.MTU
+	mtu := d.MTU
+	if mtu == 0 {
+		mtu = int(dev.mtu.Load())
 	}
-	return int(dev.mtu.Load())
+	if w.r.paths.learned.Load() {
+		if l, ok := w.r.paths.known(k.Dst, w.now); ok {
+			mtu = min(mtu, l.mtu)
+		}
+	}
+	return mtu
 }
 
 // Tee implements policy.Env: a copy starts a life of its own at OUTPUT, untracked, and is never copied again, nor

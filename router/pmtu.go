@@ -11,7 +11,8 @@ import (
 )
 
 // pmtuCache is what the router has learned about the paths of its own packets (RFC 1191, RFC 8201): Linux's route
-// exceptions. Forwarded packets do not ask it (ip_forward_use_pmtu is 0): their senders do path MTU discovery.
+// exceptions. Forwarded IPv4 packets ask it only if ip_forward_use_pmtu says so, as their senders do path MTU discovery
+// themselves, or if the path was said to be smaller than is believed.
 type pmtuCache struct {
 	learned atomic.Bool // something was ever learned: the packet path need not ask before
 
@@ -20,8 +21,9 @@ type pmtuCache struct {
 }
 
 type pathMTU struct {
-	mtu  int
-	till packet.Time
+	mtu    int
+	till   packet.Time
+	locked bool // less was claimed than is believed (IPv4): all packets keep to it
 }
 
 const (
@@ -30,27 +32,39 @@ const (
 	maxPaths    = 1 << 12
 )
 
-// cap gives the smaller of mtu and what is known of the path to dst.
-func (c *pmtuCache) cap(dst packet.Addr, mtu int, now packet.Time) int {
-	if !c.learned.Load() {
-		return mtu
-	}
+// known is what was learned of the path to dst.
+func (c *pmtuCache) known(dst packet.Addr, now packet.Time) (p pathMTU, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p, ok := c.paths[dst]; ok && now < p.till && p.mtu < mtu {
-		return p.mtu
-	}
-	return mtu
+	p, ok = c.paths[dst]
+	return p, ok && now < p.till
 }
 
-func (c *pmtuCache) learn(dst packet.Addr, mtu int, now packet.Time) {
+func (c *pmtuCache) learn(dst packet.Addr, p pathMTU) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.paths == nil || len(c.paths) >= maxPaths {
 		c.paths = map[packet.Addr]pathMTU{}
 	}
-	c.paths[dst] = pathMTU{mtu, now.Add(pmtuExpires)}
+	c.paths[dst] = p
 	c.learned.Store(true)
+}
+
+// pathMTU is the MTU on p's way out: that of the route or the interface, or less where less was learned. The route of a copy
+// that TEE made is that to its gateway.
+func (w *worker) pathMTU(p *passage, out *device) int {
+	mtu := out.pathMTU(p)
+	if !w.r.paths.learned.Load() {
+		return mtu
+	}
+	dst := p.Dst()
+	if p.Duplicate {
+		dst = p.toward
+	}
+	if k, ok := w.r.paths.known(dst, w.now); ok && (k.locked || p.in == nil || p.V6 || w.s.sys.ForwardUsePMTU) {
+		return min(mtu, k.mtu)
+	}
+	return mtu
 }
 
 // learnPMTU looks at an error that has come to us: if it says that an ICMP packet of ours (an echo reply, mostly) was
@@ -87,10 +101,21 @@ func (w *worker) learnPMTU(p *passage) {
 	if p.V6 && mtu < minMTU6 {
 		return // no IPv6 path is so small: not believed at all
 	}
-	if !p.V6 {
-		mtu = max(mtu, pmtuMin4)
+	now := int(out.mtu.Load())
+	if d.MTU != 0 {
+		now = d.MTU
 	}
-	if mtu < w.r.paths.cap(q.Dst(), int(out.mtu.Load()), w.now) {
-		w.r.paths.learn(q.Dst(), mtu, w.now)
+	if k, ok := w.r.paths.known(q.Dst(), w.now); ok {
+		if k.locked {
+			return
+		}
+		now = min(now, k.mtu)
+	}
+	next := pathMTU{mtu: mtu, till: w.now.Add(pmtuExpires)}
+	if !p.V6 && mtu < pmtuMin4 {
+		next.mtu, next.locked = min(now, pmtuMin4), true
+	}
+	if mtu < now {
+		w.r.paths.learn(q.Dst(), next)
 	}
 }

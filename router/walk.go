@@ -123,7 +123,7 @@ func (w *worker) forward(p *passage) packet.Reason {
 			return why
 		}
 	}
-	mtu := out.pathMTU(p)
+	mtu := w.pathMTU(p, out)
 	if p.V6 {
 		mtu = max(int(out.mtu.Load()), minMTU6) // that of the route is asked for on the way out (ip6_dst_mtu_maybe_forward)
 	}

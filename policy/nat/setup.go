@@ -138,8 +138,14 @@ func (s *search) takenFirst(k *conntrack.Tuple) bool {
 	}
 	defer s.t.Release(&ref)
 	o := ref.Conn
-	return o.Status()&conntrack.StatusNATMask != 0 ||
-		*o.Tuple(conntrack.Original) != *s.c.Tuple(conntrack.Reply) || *o.Tuple(conntrack.Reply) != *s.c.Tuple(conntrack.Original)
+	return o.Status()&conntrack.StatusNATMask != 0 || !equal(o, conntrack.Original, s.c, conntrack.Reply) || !equal(o, conntrack.Reply, s.c, conntrack.Original)
+}
+
+// equal compares tuples of two connections without their zones (nf_ct_tuple_equal).
+func equal(a *conntrack.Conn, d conntrack.Dir, b *conntrack.Conn, e conntrack.Dir) bool {
+	k := *a.Tuple(d)
+	k.Zone = b.Tuple(e).Zone
+	return k == *b.Tuple(e)
 }
 
 // sameMapping is the source that another connection of the same original source was given, if the range allows it

@@ -110,7 +110,7 @@ var rows = []row{
 	{name: "net.ipv4.icmp_ignore_bogus_error_responses", linux: "1", max: 1, note: "no effect: they are never logged"},
 	{name: "net.ipv4.icmp_echo_enable_probe", linux: "0", max: 1, note: "no effect: RFC 8335 probes are not answered"},
 	{name: "net.ipv4.ip_local_port_range", linux: "32768\t60999", unit: ports, at: func(v *Values) any { return &v.LocalPorts }},
-	{name: "net.ipv4.ip_forward_use_pmtu", linux: "0", max: 255, note: "no effect: no path MTU is learnt"},
+	{name: "net.ipv4.ip_forward_use_pmtu", linux: "0", max: 255, at: func(v *Values) any { return &v.ForwardUsePMTU }, note: "forwarded packets honour learnt path MTUs"},
 	{name: "net.ipv4.ip_no_pmtu_disc", linux: "0", max: 255, note: "no effect"},
 	{name: "net.ipv4.ip_early_demux", linux: "1", max: 255, note: "no effect"},
 	{name: "net.ipv4.ip_dynaddr", linux: "0", max: 255, note: "no effect"},

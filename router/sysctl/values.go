@@ -28,6 +28,7 @@ type Values struct {
 	ICMPEchoIgnoreAll          bool          // net.ipv4.icmp_echo_ignore_all
 	ICMPEchoIgnoreBroadcasts   bool          // net.ipv4.icmp_echo_ignore_broadcasts
 	ICMPErrorsUseInboundIfaddr bool          // net.ipv4.icmp_errors_use_inbound_ifaddr
+	ForwardUsePMTU             bool          // net.ipv4.ip_forward_use_pmtu
 	LocalPorts                 [2]int        // net.ipv4.ip_local_port_range
 
 	ICMPv6Ratelimit           time.Duration // net.ipv6.icmp.ratelimit
