@@ -25,7 +25,7 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 			return 0, faultf(col, "\"!\" stands in front of the option, as in \"! -%c value\"", c.letter)
 		}
 	}
-	if not && !strings.ContainsRune("sdpiof", rune(c.letter)) {
+	if not && !strings.ContainsRune("sdpiof46", rune(c.letter)) {
 		return 0, faultf(col, "\"!\" cannot stand in front of \"-%c\"", c.letter)
 	}
 	if c.command() {

@@ -96,8 +96,8 @@ func (p *parser) resolve(name string) (opt option, ok bool, err error) {
 	var found []option
 	add := func(o option) {
 		for _, f := range found {
-			if f.core != nil && f.core == o.core {
-				return
+			if f.core != nil && f.core == o.core || f.ext != nil && o.ext != nil && f.name == o.name {
+				return // one option under two names, or a match that was loaded twice: the last one has it
 			}
 		}
 		found = append(found, o)

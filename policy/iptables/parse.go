@@ -52,6 +52,25 @@ func Parse(fam policy.Family, name string, text []byte, o Options) (*Set, error)
 	return r.set, nil
 }
 
+// OnlyTable empties the lines that belong to other tables, as iptables-restore -T passes over them.
+func OnlyTable(text string, id policy.TableID) string {
+	var out strings.Builder
+	in := false
+	for line := range strings.Lines(text) {
+		bare := strings.TrimSpace(line)
+		if strings.HasPrefix(line, "*") {
+			in = bare == "*"+id.String()
+		}
+		if in {
+			out.WriteString(line)
+		} else {
+			out.WriteByte('\n')
+		}
+		in = in && bare != "COMMIT"
+	}
+	return out.String()
+}
+
 // reader reads one file.
 type reader struct {
 	file  string

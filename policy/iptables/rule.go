@@ -76,7 +76,7 @@ func (p *parser) parseCommand(words []word) (*command, *fault) {
 		p.texts[i] = w.text
 	}
 	not := false
-	for p.pos < len(words) {
+	for p.pos < len(words) && !p.otherFam {
 		w := words[p.pos]
 		if w.text == "!" {
 			if not {
@@ -105,11 +105,11 @@ func (p *parser) parseCommand(words []word) (*command, *fault) {
 		}
 		not = false
 	}
+	if p.otherFam { // the rest is not read
+		return &command{}, nil
+	}
 	if not {
 		return nil, faultf(words[len(words)-1].col, "\"!\" at the end of the line inverts nothing")
-	}
-	if p.otherFam {
-		return &command{}, nil
 	}
 	return p.finish()
 }
@@ -192,14 +192,15 @@ func (p *parser) short(w word, not bool) *fault {
 		}
 		args := p.texts[p.pos+1:]
 		rest := w.text[i+1:]
-		if c.value && rest != "" {
+		joined := rest != "" && (c.value || strings.IndexByte("FXZ", c.letter) >= 0 || strings.IndexByte("wW", c.letter) >= 0 && isSeconds(rest))
+		if joined {
 			args = append([]string{rest}, args...)
 		}
 		used, f := p.core(c, w.col, not, args)
 		if f != nil {
 			return f
 		}
-		if c.value && rest != "" {
+		if joined {
 			p.pos += used
 			return nil
 		}

@@ -57,8 +57,8 @@ func argAddrTypes(o *Opt) (set addrTypes, err error) {
 		return 0, err
 	}
 	for name := range strings.SplitSeq(list, ",") {
-		i := slices.Index(addrTypeNames, strings.ToUpper(name))
-		if i < 0 {
+		i := slices.IndexFunc(addrTypeNames, func(n string) bool { return strings.HasPrefix(n, strings.ToUpper(name)) })
+		if i < 0 || name == "" {
 			return 0, fmt.Errorf("unknown type of address %q: %s", name, strings.Join(addrTypeNames, ", "))
 		}
 		set |= 1 << i

@@ -1,8 +1,6 @@
 package xt
 
 import (
-	"errors"
-
 	"github.com/moat-router/moat/policy"
 )
 
@@ -12,6 +10,8 @@ type comment struct {
 	set  bool
 }
 
+const commentMax = 255 // what fits into struct xt_comment_info; iptables cuts the rest
+
 func (m *comment) Name() string { return "comment" }
 
 func (m *comment) Option(o *Opt) (ok bool, err error) {
@@ -20,9 +20,7 @@ func (m *comment) Option(o *Opt) (ok bool, err error) {
 	}
 	m.set = true
 	m.text, err = o.Arg()
-	if err == nil && len(m.text) > 255 {
-		err = errors.New("a comment has at most 255 bytes")
-	}
+	m.text = m.text[:min(len(m.text), commentMax)]
 	return true, err
 }
 

@@ -178,17 +178,9 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 			continue
 		}
 		var err error
-		if a.addr, a.mask, err = ParsePrefix(r.Family, a.text); err != nil {
+		if a.addr, a.mask, err = ParseHostPrefix(r.Family, a.text); err != nil { // printed as it was given
 			return nil, err
 		}
-		// It is compared under the mask and printed as it was given. Short addresses are refused: iptables takes "10"
-		// for 10.0.0.0 elsewhere and for 0.0.0.10 here.
-		name, _, _ := strings.Cut(a.text, "/")
-		whole, ok := ParseAddr(r.Family, name)
-		if !ok || r.Family == policy.V4 && strings.Count(name, ".") != 3 {
-			return nil, addrError(r.Family, name)
-		}
-		a.addr = whole
 	}
 	switch {
 	case m.isState && !m.state.set:
@@ -291,7 +283,8 @@ func (m *ctMatch) AppendSave(b []byte) []byte {
 	}
 	for i := range m.ports {
 		if m.ports[i].set {
-			b = m.ports[i].appendOption(b, ctPortOptions[i])
+			b = append(append(append(appendNot(b, m.ports[i].not), ' '), ctPortOptions[i]...), ' ')
+			b = m.ports[i].appendSpan(b)
 		}
 	}
 	if m.status.set {
@@ -365,7 +358,7 @@ func (m *ctMatch) AppendList(b []byte, numeric bool) []byte {
 		if q := &m.ports[i]; q.set {
 			not(q.not)
 			b = append(append(append(b, ' '), ctPortOptions[i][2:]...), ' ')
-			b = appendRange(b, uint64(q.lo), uint64(q.hi))
+			b = q.appendSpan(b)
 		}
 	}
 	if m.status.set {

@@ -18,6 +18,7 @@ type ctTarget struct {
 }
 
 type ctTargetArgs struct {
+	zoneOrig, zoneReply bool
 	ctTarget
 }
 
@@ -34,6 +35,8 @@ var ctHelpers = []struct {
 	proto uint8
 	only4 bool
 }{{"ftp", protoTCP, false}, {"irc", protoTCP, true}, {"tftp", protoUDP, false}, {"amanda", protoUDP, false}}
+
+const ctHelperMax = 15 // what fits into struct xt_ct_target_info_v1; iptables cuts the rest
 
 func newNotrack() TargetParser {
 	return &ctTargetArgs{ctTarget: ctTarget{alias: true, notrack: true}}
@@ -61,6 +64,7 @@ func (a *ctTargetArgs) Option(o *Opt) (ok bool, err error) {
 		a.notrack = true
 	case "--helper":
 		t.Helper, err = o.Arg()
+		t.Helper = t.Helper[:min(len(t.Helper), ctHelperMax)]
 	case "--timeout":
 		err = errors.New("there are no named timeout policies: set the net.netfilter.nf_conntrack_*_timeout sysctls")
 	case "--ctevents":
@@ -99,8 +103,16 @@ func (a *ctTargetArgs) zone(o *Opt) error {
 	}
 	switch o.Name {
 	case "--zone-orig":
-		a.template.ZoneDir = conntrack.ZoneOrig
+		a.zoneOrig = true
 	case "--zone-reply":
+		a.zoneReply = true
+	}
+	switch { // both together are both directions again
+	case a.zoneOrig == a.zoneReply:
+		a.template.ZoneDir = conntrack.ZoneBoth
+	case a.zoneOrig:
+		a.template.ZoneDir = conntrack.ZoneOrig
+	default:
 		a.template.ZoneDir = conntrack.ZoneReply
 	}
 	if s == "mark" {

@@ -13,12 +13,15 @@ type helperMatch struct {
 	set, not bool
 }
 
+const helperNameMax = 29 // what fits into struct xt_helper_info; iptables cuts the rest
+
 func (m *helperMatch) Name() string         { return "helper" }
 func (m *helperMatch) NeedsConntrack() bool { return true }
 
 func (m *helperMatch) Option(o *Opt) (ok bool, err error) {
 	m.set, m.not = true, o.Not
 	m.name, err = o.Arg()
+	m.name = m.name[:min(len(m.name), helperNameMax)]
 	return true, err
 }
 

@@ -66,6 +66,11 @@ func parseMHType(s string) (uint8, error) {
 			return uint8(i), nil
 		}
 	}
+	for i, n := range mhNames { // an abbreviation is the first name that it fits
+		if s != "" && len(s) <= len(n[0]) && strings.EqualFold(s, n[0][:len(s)]) {
+			return uint8(i), nil
+		}
+	}
 	return 0, fmt.Errorf("bad type %q for --mh-type: a number from 0 to 255 or a name such as binding-update is wanted", s)
 }
 

@@ -35,9 +35,10 @@ func (t *netmap) Done(r *RuleInfo) (policy.Target, error) {
 		return nil, missing("--to")
 	}
 	var err error
-	if t.addr, t.mask, err = ParsePrefix(r.Family, t.text); err != nil {
+	if t.addr, t.mask, err = ParseHostPrefix(r.Family, t.text); err != nil {
 		return nil, err
 	}
+	t.addr = masked(r.Family, t.addr, t.mask)
 	if MaskBits(r.Family, t.mask) < 0 {
 		return nil, fmt.Errorf("%q is no network: the mask has a hole", t.text)
 	}

@@ -50,6 +50,9 @@ func (a *nflogArgs) Option(o *Opt) (bool, error) {
 
 func (a *nflogArgs) Done(*RuleInfo) (policy.Target, error) {
 	t := a.t
+	if t.hasSize && t.range_ != 0 {
+		return nil, together("--nflog-size", "--nflog-range")
+	}
 	return &t, nil
 }
 

@@ -49,6 +49,9 @@ func (a *opts6Args) Option(o *Opt) (bool, error) {
 		if ok && hasLen {
 			n, ok = ParseUint(size, 0, 255)
 		}
+		if ok && hasLen && t == 0 {
+			return true, fmt.Errorf("%s: Pad1 (type 0) has no length", o.Name)
+		}
 		if !ok {
 			return true, fmt.Errorf("bad option %q for %s: type[:length] with numbers from 0 to 255 is wanted", word, o.Name)
 		}

@@ -3,12 +3,13 @@ package xt
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/moat-router/moat/policy"
 )
 
-// serviceProto is the letter of a transport protocol in the table of services.
+// serviceProto is the letter of a transport protocol in the table of services; UDP-Lite has none there.
 func serviceProto(proto uint8) string {
 	switch proto {
 	case protoTCP:
@@ -19,13 +20,21 @@ func serviceProto(proto uint8) string {
 		return "s"
 	case protoDCCP:
 		return "d"
+	case protoUDPLite:
+		return "l"
 	}
 	return ""
 }
 
-// parsePort reads a port by number or by the name of a service; proto as servicePort takes it.
+// parsePort reads a port by number or by the name of a service; proto as servicePort takes it. Where services of any
+// protocol will do, iptables asks getaddrinfo, which takes decimal numbers only ("050" is 50); elsewhere strtoul, to which
+// it is octal.
 func parsePort(s, proto string) (uint16, error) {
-	if v, ok := ParseUint(s, 0, 65535); ok {
+	if proto == "" {
+		if v, err := strconv.ParseUint(s, 10, 16); err == nil {
+			return uint16(v), nil
+		}
+	} else if v, ok := ParseUint(s, 0, 65535); ok {
 		return uint16(v), nil
 	}
 	if p, ok := servicePort(s, proto); ok {
@@ -100,6 +109,14 @@ func (r *ports) appendSave(b []byte, name string) []byte {
 func (r *ports) appendOption(b []byte, name string) []byte {
 	b = append(appendNot(b, r.not), ' ')
 	b = append(append(b, name...), ' ')
+	return appendRange(b, uint64(r.lo), uint64(r.hi))
+}
+
+// appendSpan prints what conntrack's options hold: they leave an upper end of 0 out.
+func (r *ports) appendSpan(b []byte) []byte {
+	if r.hi == 0 {
+		return appendRange(b, uint64(r.lo), uint64(r.lo))
+	}
 	return appendRange(b, uint64(r.lo), uint64(r.hi))
 }
 

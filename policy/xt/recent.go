@@ -113,8 +113,8 @@ func (a *recentArgs) Done(r *RuleInfo) (policy.Match, error) {
 	}
 	m.mask = PrefixMask(r.Family, addrBits(r.Family))
 	if a.hasMask {
-		mask, ok := ParseAddr(r.Family, a.maskText)
-		if !ok || r.Family == policy.V4 && strings.Count(a.maskText, ".") != 3 {
+		mask, ok := ParseHost(r.Family, a.maskText)
+		if !ok {
 			return nil, fmt.Errorf("bad mask %q: ffff:ffff:: or 255.255.255.0, a mask in full, is wanted", a.maskText)
 		}
 		if r.Family == policy.V4 {

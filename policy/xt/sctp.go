@@ -109,7 +109,9 @@ func (m *sctp) parseChunks(list string) error {
 				f.value |= 0x80 >> at
 			}
 		}
-		m.flags = append(m.flags, f)
+		if f.mask != 0 { // "DATA:" asks nothing of the flags
+			m.flags = append(m.flags, f)
+		}
 	}
 	return nil
 }

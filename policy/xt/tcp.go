@@ -145,7 +145,7 @@ func (m *tcp) AppendSave(b []byte) []byte {
 	if m.option != 0 {
 		b = fmt.Appendf(appendNot(b, m.notOption), " --tcp-option %d", m.option)
 	}
-	if m.flagMask|m.flags != 0 || m.notFlags {
+	if m.flagMask != 0 || m.notFlags {
 		b = append(appendNot(b, m.notFlags), " --tcp-flags "...)
 		b = append(appendTCPFlags(b, m.flagMask), ' ')
 		b = appendTCPFlags(b, m.flags)
@@ -178,7 +178,7 @@ func (m *tcp) AppendList(b []byte, numeric bool) []byte {
 		}
 		b = fmt.Appendf(b, " option=%s%d", not, m.option)
 	}
-	if m.flagMask|m.flags != 0 || m.notFlags {
+	if m.flagMask != 0 || m.notFlags {
 		b = append(b, " flags:"...)
 		if m.notFlags {
 			b = append(b, '!')

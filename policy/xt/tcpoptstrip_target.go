@@ -29,6 +29,9 @@ func (a *tcpoptstripArgs) Option(o *Opt) (bool, error) {
 		if !ok || v < 2 {
 			return true, fmt.Errorf("bad TCP option %q: 2 to 255, mss, wscale, sack-permitted, sack, timestamp and md5 are possible", word)
 		}
+		if a.t.strip[v] {
+			return true, fmt.Errorf("TCP option %q stands there twice", word)
+		}
 		a.t.strip[v] = true
 	}
 	return true, o.NoNot()

@@ -37,7 +37,7 @@ func (a *teeArgs) Done(r *RuleInfo) (policy.Target, error) {
 	if !a.given {
 		return nil, missing("--gateway")
 	}
-	addr, ok := ParseAddr(r.Family, a.gateway)
+	addr, ok := ParseHost(r.Family, a.gateway)
 	if !ok {
 		return nil, addrError(r.Family, a.gateway)
 	}

@@ -32,6 +32,8 @@ var weekdayNames = [...]string{1: "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun
 type timeArgs struct {
 	m     timeMatch
 	ready bool
+	utc   bool
+	zone  string // the other option for a zone
 }
 
 func (a *timeArgs) Option(o *Opt) (bool, error) {
@@ -39,9 +41,11 @@ func (a *timeArgs) Option(o *Opt) (bool, error) {
 	a.defaults()
 	switch o.Name {
 	case "--utc":
+		a.utc = true
 		return true, o.NoNot()
 	case "--kerneltz", "--localtz":
 		m.kernelTZ = true
+		a.zone = o.Name
 		return true, o.NoNot()
 	case "--contiguous":
 		m.contiguous = true
@@ -145,6 +149,9 @@ func parseWeekdays(s string) (mask uint8, err error) {
 func (a *timeArgs) Done(*RuleInfo) (policy.Match, error) {
 	a.defaults()
 	m := a.m
+	if a.utc && a.zone != "" {
+		return nil, together("--utc", a.zone)
+	}
 	if m.contiguous && m.dayStart <= m.dayStop {
 		return nil, fmt.Errorf("--contiguous only makes sense when the stop time is smaller than the start time")
 	}

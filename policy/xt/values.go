@@ -187,6 +187,37 @@ func ParseAddr(fam policy.Family, s string) (packet.Addr, bool) {
 	return packet.Addr4(four[:]), true
 }
 
+// ParseHost reads an address as inet_aton does, which iptables asks wherever it might take the name of a host: of an
+// IPv4 address that is short the last number fills what is left ("10.1" is 10.0.0.1, "256" is 0.0.1.0).
+func ParseHost(fam policy.Family, s string) (packet.Addr, bool) {
+	if fam == policy.V6 {
+		return ParseAddr(fam, s)
+	}
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return packet.Addr{}, false
+	}
+	var four [4]byte
+	for i, part := range parts {
+		limit, last := uint64(255), i == len(parts)-1
+		if last {
+			limit = 1<<(8*(4-i)) - 1
+		}
+		v, ok := ParseUint(part, 0, limit)
+		if !ok {
+			return packet.Addr{}, false
+		}
+		if !last {
+			four[i] = byte(v)
+			continue
+		}
+		for j := 3; j >= i; j-- {
+			four[j], v = byte(v), v>>8
+		}
+	}
+	return packet.Addr4(four[:]), true
+}
+
 // ParseMask reads what stands behind the slash: a prefix length or a mask in the notation of addresses. For IPv4
 // the mask stands in the last four bytes, the rest is zero.
 func ParseMask(fam policy.Family, s string) (packet.Addr, bool) {
@@ -279,8 +310,24 @@ func masked(fam policy.Family, a, m packet.Addr) packet.Addr {
 	return a
 }
 
-// ParsePrefix reads address[/mask]; the address comes back masked.
+// ParsePrefix reads address[/mask] as -s and -d take it: a short IPv4 address ends in zeros ("10.1" is 10.1.0.0), or is
+// one that ParseHost understands. The address comes back masked.
 func ParsePrefix(fam policy.Family, s string) (a, m packet.Addr, err error) {
+	a, m, err = parsePrefix(fam, s, func(fam policy.Family, s string) (packet.Addr, bool) {
+		if a, ok := ParseAddr(fam, s); ok {
+			return a, true
+		}
+		return ParseHost(fam, s)
+	})
+	return masked(fam, a, m), m, err
+}
+
+// ParseHostPrefix reads address[/mask] as options of extensions take it. The address comes back as it is.
+func ParseHostPrefix(fam policy.Family, s string) (a, m packet.Addr, err error) {
+	return parsePrefix(fam, s, ParseHost)
+}
+
+func parsePrefix(fam policy.Family, s string, addr func(policy.Family, string) (packet.Addr, bool)) (a, m packet.Addr, err error) {
 	name, mask, hasMask := strings.Cut(s, "/")
 	bits := 32
 	if fam == policy.V6 {
@@ -292,18 +339,12 @@ func ParsePrefix(fam policy.Family, s string) (a, m packet.Addr, err error) {
 		if m, ok = ParseMask(fam, mask); !ok {
 			return a, m, fmt.Errorf("bad mask %q in %q", mask, s)
 		}
-		if m.IsZero() { // "any/0"
-			if fam == policy.V4 {
-				return packet.Addr4([]byte{0, 0, 0, 0}), m, nil
-			}
-			return packet.Addr{}, m, nil
-		}
 	}
-	a, ok := ParseAddr(fam, name)
+	a, ok := addr(fam, name)
 	if !ok {
 		return a, m, addrError(fam, name)
 	}
-	return masked(fam, a, m), m, nil
+	return a, m, nil
 }
 
 // addrError says what is wrong with something that is not an address of the family.

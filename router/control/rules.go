@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/iptables"
 )
 
 var errNoFlow = errors.New("such conntrack doesn't exist")
@@ -39,7 +40,7 @@ func ParseRules(args []string) (*RulesCommand, error) {
 type RulesCommand struct {
 	Verb     string // save, restore, edit
 	Families []policy.Family
-	Table    string   // save
+	Table    string   // save, restore; "" is all
 	Counters bool     // save -c, restore -c
 	NoFlush  bool     // restore
 	Test     bool     // restore
@@ -48,7 +49,7 @@ type RulesCommand struct {
 }
 
 func (c *RulesCommand) save(args []string) error {
-	w := &words{args: args}
+	w := &words{args: splitClusters(args, "tMf")}
 	for {
 		opt, ok := w.next()
 		if !ok {
@@ -60,6 +61,8 @@ func (c *RulesCommand) save(args []string) error {
 			c.Counters = true
 		case "-t", "--table":
 			c.Table, err = w.arg()
+		case "-M", "--modprobe": // there are no modules to load
+			_, err = w.arg()
 		case "-4", "--ipv4":
 			c.Families = []policy.Family{policy.V4}
 		case "-6", "--ipv6":
@@ -74,29 +77,63 @@ func (c *RulesCommand) save(args []string) error {
 }
 
 func (c *RulesCommand) restore(args []string) error {
-	for _, a := range args {
-		switch a {
+	w := &words{args: splitClusters(args, "TMwW")}
+	for {
+		opt, ok := w.next()
+		if !ok {
+			return nil
+		}
+		var err error
+		switch opt {
 		case "-n", "--noflush":
 			c.NoFlush = true
 		case "-t", "--test":
 			c.Test = true
 		case "-c", "--counters":
 			c.Counters = true
+		case "-T", "--table":
+			c.Table, err = w.arg()
+		case "-v", "--verbose": // the comments of the text are not repeated
+		case "-w", "--wait", "-W", "--wait-interval": // there is no lock to wait for
+			if len(w.args) > 0 && strings.Trim(w.args[0], "0123456789") == "" {
+				_, err = w.arg()
+			}
+		case "-M", "--modprobe":
+			_, err = w.arg()
 		case "-4", "--ipv4":
 			c.Families = []policy.Family{policy.V4}
 		case "-6", "--ipv6":
 			c.Families = []policy.Family{policy.V6}
 		default:
-			if len(a) > 1 && a[0] == '-' {
-				return usage("rules restore: %q is unknown: it takes --noflush, --test, --counters, -4, -6 and a file", a)
+			switch {
+			case len(opt) > 1 && opt[0] == '-':
+				err = usage("rules restore: %q is unknown: it takes --noflush, --test, --counters, --table, -4, -6 and a file", opt)
+			case c.File != "":
+				err = usage("rules restore: one file, not %q and %q", c.File, opt)
+			default:
+				c.File = opt
 			}
-			if c.File != "" {
-				return usage("rules restore: one file, not %q and %q", c.File, a)
-			}
-			c.File = a
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return nil
+}
+
+// splitClusters takes words like "-nv" apart; behind one of the letters that have a value its value follows.
+func splitClusters(args []string, valued string) (out []string) {
+	for _, a := range args {
+		for len(a) > 2 && a[0] == '-' && a[1] != '-' {
+			out = append(out, a[:2])
+			if strings.IndexByte(valued, a[1]) >= 0 {
+				a = a[2:]
+				break
+			}
+			a = "-" + a[2:]
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // edit takes the family flags out of an iptables command line, which may hold them anywhere.
@@ -156,10 +193,18 @@ func (s *Server) rules(r *Request, a *answer) error {
 		return nil
 	case "restore":
 		to := Restore{Name: r.Name, NoFlush: c.NoFlush, Test: c.Test, Counters: c.Counters}
+		text := r.In
+		if c.Table != "" {
+			id, err := iptables.TableByName(c.Table)
+			if err != nil {
+				return callers(err)
+			}
+			text = iptables.OnlyTable(text, id)
+		}
 		if c.family() == policy.V6 {
-			to.V6 = r.In
+			to.V6 = text
 		} else {
-			to.V4 = r.In
+			to.V4 = text
 		}
 		return callers(s.backend.RestoreRules(to))
 	}
