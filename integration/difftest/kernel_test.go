@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/moat-router/moat/integration/scenario"
 )
 
@@ -25,7 +27,7 @@ func kernel(t testing.TB) *Kernel {
 
 func TestKernelReferenceAnswersAsRecorded(t *testing.T) {
 	k := kernel(t)
-	list, err := scenario.Load("../testdata/scenarios")
+	list, err := scenario.Load("../testdata/scenarios", "../testdata/offload")
 	if err != nil {
 		t.Skip(err)
 	}
@@ -51,4 +53,43 @@ func TestKernelReferenceAnswersAsRecorded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is in testdata/offload was recorded here: -update does it again, three times each, for what differs from time to time.
+func TestRecordOffloads(t *testing.T) {
+	if !*update {
+		t.Skip("records only with -update")
+	}
+	const dir = "../testdata/offload"
+	k := kernel(t)
+	list, err := scenario.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		s.Expected, s.Recorded = nil, nil
+		var runs []*scenario.Run
+		for range 3 {
+			run, err := scenario.Play(k, s)
+			if err != nil {
+				t.Fatalf("%s: %v", s.Name, err)
+			}
+			runs = append(runs, run)
+		}
+		if problems := Record(s, runs...); len(problems) > 0 {
+			t.Errorf("%s: %v", s.Name, problems)
+		}
+		if s.Recorded.Kernel, err = release(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (&Result{Scenario: s}).Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func release() (string, error) {
+	var u unix.Utsname
+	err := unix.Uname(&u)
+	return unix.ByteSliceToString(u.Release[:]), err
 }

@@ -10,7 +10,7 @@ import (
 // lines and counters.
 func TestKernelScenarios(t *testing.T) {
 	t.Parallel()
-	for _, s := range load(t) {
+	for _, s := range append(load(t), load(t, offloads)...) {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			m := NewMachine(1)

@@ -7,11 +7,18 @@ import (
 	"testing"
 )
 
-const recordings = "../testdata/scenarios"
+const (
+	recordings = "../testdata/scenarios"
+	offloads   = "../testdata/offload" // the same, of senders and links with offloads
+)
 
-func load(t *testing.T) []*Scenario {
+// load reads the recordings, or those of these directories.
+func load(t *testing.T, dirs ...string) []*Scenario {
 	t.Helper()
-	list, err := Load(recordings)
+	if dirs == nil {
+		dirs = []string{recordings}
+	}
+	list, err := Load(dirs...)
 	if err != nil {
 		t.Fatal(err)
 	}

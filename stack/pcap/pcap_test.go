@@ -152,3 +152,37 @@ func TestTapGoesOnWhenTheDiskIsFull(t *testing.T) {
 		t.Errorf("%d datagrams crossed, %d failures reported; want 10, 1", n, failures)
 	}
 }
+
+// As in a capture of Linux, a super-segment is one record with all of its bytes. Its checksum, which Linux shows unfinished, is
+// that of the whole; the packet itself goes on as it was.
+func TestSuperSegmentIsOneRecord(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	w, err := New(&file, time.Unix(0, 0), Interface{Name: "lan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := load(t, "ip4 192.168.1.10>198.51.100.9 / tcp 5000>80 A len=60000")
+	whole := bytes.Clone(p.Data)
+	p.Offload = packet.Offload{GSO: packet.GSOTCPv4, GSOSize: 1460, HdrLen: 40, NeedsCsum: true, CsumStart: 20, CsumOff: 16}
+	src, dst := []byte{192, 168, 1, 10}, []byte{198, 51, 100, 9}
+	binary.BigEndian.PutUint16(p.Data[36:], packet.PseudoSum(src, dst, packet.ProtoTCP, 60020))
+	before, beside := bytes.Clone(p.Data), p.Offload
+	if err := w.Write(0, 0, link.In, p); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(p.Data, before) || p.Offload != beside {
+		t.Error("the packet was changed")
+	}
+	r, err := pcapgo.NewNgReader(&file, pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, ci, err := r.ReadPacketData()
+	if err != nil || !bytes.Equal(data, whole) || ci.Length != len(whole) {
+		t.Errorf("%d of %d bytes recorded, %v; the same: %v", len(data), ci.Length, err, bytes.Equal(data, whole))
+	}
+	if _, _, err := r.ReadPacketData(); err == nil {
+		t.Error("there is another record")
+	}
+}
