@@ -17,7 +17,7 @@ import (
 func (c *command) ask(ctx context.Context, r *control.Request) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	code, err := control.Call(ctx, c.control, r, c.stdout, c.stderr)
+	code, err := control.Call(ctx, inLab(c.control), r, c.stdout, c.stderr)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (c *command) ask(ctx context.Context, r *control.Request) error {
 // taken out here.
 func (c *command) ownWords(cmd *cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
 	cmd.DisableFlagParsing = true
-	cmd.Long += "\n\n--control PATH (or MOAT_CONTROL) names the socket of the moat to ask."
+	cmd.Long += "\n\n--control PATH (or MOAT_CONTROL) names the socket of the moat to ask; inside of a lab, a router's name will do."
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		args = slices.Clone(args)
 		for i := 0; i < len(args); i++ {

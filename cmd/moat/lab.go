@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +19,7 @@ import (
 
 type labFlags struct {
 	story, pcap, shell, hosts, junit string
+	with                             []string
 	json, keep                       bool
 }
 
@@ -36,7 +37,11 @@ Two stories are played in it with real sockets: icmp-leak (which addresses do IC
 does IKE with certificates fail behind stateless rules?). What each host saw is printed in packet notation.
 
 With a file, the topology that it describes (configs/labs is a course): "test" holds its checks against it and reports
-them as TAP, "exec" runs a program in one of its hosts, and without either it stays until Ctrl-C.
+them as TAP, "exec" runs a program in one of its hosts, and without either it stays until Ctrl-C. --with starts a program
+in another host before that, a server say; it ends with the lab.
+
+Routers can be looked into while a lab is there: inside of exec and --shell "moat conntrack -L --control ROUTER" asks
+that router (without --control the first one of the file), and a lab that stays prints the words for other terminals.
 
 Hosts are network namespaces of the kernel with a TUN device each, in a user namespace of their own; where the machine
 does not allow that, they are gVisor stacks in this process, on virtual time. "test" takes the latter anyway unless
@@ -46,7 +51,9 @@ does not allow that, they are gVisor stacks in this process, on virtual time. "t
   moat lab --pcap /tmp/captures
   moat lab --shell outside          # then: ping 1.2.3.10, traceroute, ...
   moat lab configs/labs/02-masquerade.yaml test
-  moat lab configs/labs/02-masquerade.yaml exec laptop -- ping -c 3 203.0.113.9`,
+  moat lab configs/labs/02-masquerade.yaml exec laptop -- ping -c 3 203.0.113.9
+  moat lab configs/labs/07-port-forward.yaml --with 'server=nc -lk 25' exec server -- nc -z 192.168.1.10 25
+  moat lab configs/labs/06-two-nats.yaml exec laptop -- sh -c 'ping -c 1 198.51.100.9; moat conntrack -L --control cgn'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.runLab(&f, args) },
 	}
@@ -56,7 +63,11 @@ does not allow that, they are gVisor stacks in this process, on virtual time. "t
 	cmd.Flags().StringVar(&f.shell, "shell", "", "instead of stories, a shell inside this `host` (kernel hosts)")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "when the stories are told, keep the network until Ctrl-C")
 	cmd.Flags().StringVar(&f.hosts, "hosts", "auto", "what hosts are: kernel, virtual or auto")
+	cmd.Flags().StringArrayVar(&f.with, "with", nil, "`HOST=COMMAND`: with a file or --shell, run this shell command in a kernel host, until the lab ends; may be repeated")
 	cmd.Flags().StringVar(&f.junit, "junit", "", "with test: write a JUnit report to this `file`, too")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w (a program of exec, with its own flags, stands behind \"--\")", err)
+	})
 	cmd.AddCommand(c.natCheck())
 	return cmd
 }
@@ -66,8 +77,8 @@ type labJob struct {
 	stories  []story.Story
 	topology *topology.Topology // of the network to keep, test or work in; nil: only stories
 	test     bool
-	host     string // for a process
-	process  []string
+	program  *program  // whose end is the lab's
+	with     []program // that run beside it
 	want     lab.Mode
 }
 
@@ -93,16 +104,20 @@ func (f *labFlags) job(args []string) (j labJob, err error) {
 		switch rest := args[1:]; {
 		case len(rest) == 0:
 		case rest[0] == "test" && len(rest) == 1:
-			if j.test = true; j.want == "" {
+			if j.test = true; j.want == "" && len(f.with) == 0 {
 				j.want = lab.Virtual
 			}
 			if len(j.topology.Checks) == 0 {
-				return j, fmt.Errorf("%s has no checks", args[0])
+				return j, fmt.Errorf("%s has no checks: add a list \"checks:\", as in configs/labs/01-two-hosts.yaml", args[0])
 			}
-		case rest[0] == "exec" && len(rest) >= 3:
-			j.host, j.process = rest[1], rest[2:]
+		case rest[0] == "exec" && len(rest) == 1:
+			return j, fmt.Errorf("exec: in which host? Say exec HOST -- COMMAND; %s", hostsOf(j.topology))
+		case rest[0] == "exec" && len(rest) == 2:
+			return j, fmt.Errorf("exec %s: run what? Say exec %s -- COMMAND", rest[1], rest[1])
+		case rest[0] == "exec":
+			j.program = &program{host: rest[1], words: rest[2:]}
 		default:
-			return j, fmt.Errorf("%q: want test, or exec HOST -- COMMAND", rest)
+			return j, fmt.Errorf("%q: want test, or exec HOST -- COMMAND", strings.Join(rest, " "))
 		}
 	}
 	if f.shell != "" {
@@ -110,18 +125,9 @@ func (f *labFlags) job(args []string) (j labJob, err error) {
 		if name == "" {
 			name = "/bin/sh"
 		}
-		j.stories, j.host, j.process = nil, f.shell, []string{name}
+		j.stories, j.program = nil, &program{f.shell, []string{name}, true}
 	}
-	if j.host != "" {
-		if j.topology.Host(j.host) == nil {
-			return j, fmt.Errorf("there is no host %q in %s", j.host, j.topology.Name)
-		}
-		if j.want == lab.Virtual {
-			return j, errors.New("a process can run in a kernel host only")
-		}
-		j.want = lab.Kernel
-	}
-	return j, nil
+	return j, f.programs(&j)
 }
 
 // runLab decides where the lab can be, which may be in a child of this process, and runs it.
@@ -146,7 +152,7 @@ func (c *command) runLab(f *labFlags, args []string) (err error) {
 		}
 	}
 	// People read this first; programs that read the output are not to be bothered.
-	if people := !f.json && !j.test && j.host == ""; people {
+	if people := !f.json && !j.test && j.program == nil; people {
 		fmt.Fprintf(c.stdout, "moat lab: %s\n\n", d.Why)
 	} else {
 		fmt.Fprintf(c.stderr, "moat lab: %s\n", d.Why)
@@ -184,9 +190,8 @@ func (c *command) tell(s story.Story, o lab.Options, asJSON bool) error {
 
 // inLab builds a network and does in it what is wanted: test, run a process, or keep it until Ctrl-C.
 func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(interrupted)
+	ends := endSignals()
+	defer signal.Stop(ends)
 	if o.Captures != nil {
 		o.Captures.Label = j.topology.Name
 	}
@@ -198,19 +203,49 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 		return written(err)
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if j.test && len(j.with) == 0 {
+		signal.Stop(ends) // their default ends everything
+		return c.testLab(l, junit)
+	}
+	sockets, err := listenInLab(l)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sockets.Close()) }()
+	over := make(chan struct{})
+	defer close(over)
+	for _, p := range j.with {
+		if err := c.beside(l, p, sockets, over); err != nil {
+			return err
+		}
+	}
 	switch {
 	case j.test:
-		signal.Stop(interrupted) // the default of a signal ends everything
-		return c.testLab(l, junit)
-	case j.host != "":
-		return c.inHost(l.Host(j.host), exec.Command(j.process[0], j.process[1:]...))
+		return c.testBeside(l, junit, ends)
+	case j.program != nil:
+		return c.inHost(l, j.program, sockets, ends)
 	}
 	for _, h := range l.Hosts() {
 		fmt.Fprintf(c.stdout, "%-8s %v  %s\n", h.Name, h.Addrs(), h.Enter())
 	}
+	for _, r := range j.topology.Routers {
+		fmt.Fprintf(c.stdout, "%-8s moat conntrack -L --control %s\n", r.Name, sockets.path(r.Name))
+	}
 	fmt.Fprintln(c.stdout, "Ctrl-C ends it.")
-	<-interrupted
+	<-ends
 	return l.Err()
+}
+
+// testBeside tests a lab with programs in it, which have to end with it.
+func (c *command) testBeside(l *lab.Lab, junit string, ends <-chan os.Signal) error {
+	tested := make(chan error, 1)
+	go func() { tested <- c.testLab(l, junit) }()
+	select {
+	case err := <-tested:
+		return err
+	case s := <-ends:
+		return exit(128 + int(s.(syscall.Signal)))
+	}
 }
 
 // written tells mistakes in the topology, which are the caller's, from what the machine refuses.
@@ -246,18 +281,4 @@ func (c *command) testLab(l *lab.Lab, junit string) error {
 		}
 	}
 	return nil
-}
-
-// inHost runs a process in a host, connected to this terminal. Its exit code is ours.
-func (c *command) inHost(h *lab.Host, cmd *exec.Cmd) error {
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, c.stdout, c.stderr
-	if err := h.Start(cmd); err != nil {
-		return err
-	}
-	err := cmd.Wait()
-	var e *exec.ExitError
-	if errors.As(err, &e) {
-		return exit(max(e.ExitCode(), 1))
-	}
-	return err
 }

@@ -27,7 +27,7 @@ func TestCourseHoldsWithoutPrivilege(t *testing.T) {
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			cmd, out, errs := labProcess(t, "tun", file+" test --hosts kernel")
+			cmd, out, errs := labProcess(t, "tun", file, "test", "--hosts", "kernel")
 			err := cmd.Run()
 			if err != nil || strings.Contains(out.String(), "\nnot ok") || !strings.Contains(out.String(), "\nok 1 - ") {
 				t.Errorf("%v\n%s%s", err, out, errs)

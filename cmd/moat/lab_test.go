@@ -35,15 +35,28 @@ func TestLabMistakesExitTwo(t *testing.T) {
 	for _, tt := range []struct{ words, want string }{
 		{"--story ike", `no story "ike"`},
 		{"--hosts docker", "virtual, kernel or auto"},
-		{"--shell Z", `no host "Z"`},
+		{"--shell Z", `there is no host "Z": hosts are outside, X, Y`},
+		{"--shell fw", "fw is a router, and programs run in hosts"},
+		{"--shell fw --with X=true", "fw is a router"},
 		{"nowhere.yaml", "nowhere.yaml: no such file"},
 		{file + " check", "want test, or exec"},
-		{file + " exec carol -- ls", `no host "carol"`},
+		{file + " exec", "exec: in which host? Say exec HOST -- COMMAND; hosts are alice, bob"},
+		{file + " exec alice", "exec alice: run what? Say exec alice -- COMMAND"},
+		{file + " exec alice ls -l", `stands behind "--"`},
+		{file + " exec alcie -- ls", file + `:12: there is no host "alcie"; did you mean alice? hosts are alice, bob`},
+		{file + " exec carol -- ls", file + `:12: there is no host "carol": hosts are alice, bob`},
+		{file + " exec alice -- no-such-program", `host alice: exec: "no-such-program": executable file not found in $PATH: hosts have the programs of this machine`},
+		{file + " --hosts virtual exec alice -- ls", file + ":12: host alice is virtual, as --hosts virtual has it, and no program can run in it: leave that out, or say --hosts kernel"},
+		{file + " --hosts virtual --with alice=ls", "host alice is virtual"},
+		{file + " --with carol=ls", `there is no host "carol"`},
+		{file + " --with ls", `--with "ls": want HOST=COMMAND`},
+		{"--with X=ls", "--with is for moat lab with a file, or with --shell"},
+		{"../../configs/labs/02-masquerade.yaml exec gw -- ls", `:14: gw is a router, and programs run in hosts; inside of one "moat conntrack -L --control gw" looks into it; hosts are laptop, phone, server`},
 		{file + " --json", "without a file"},
-		{"--shell X --hosts virtual", "kernel host only"},
+		{"--shell X --hosts virtual", "host X is virtual"},
 	} {
 		code, out, errs := moat("", append([]string{"lab"}, strings.Fields(tt.words)...)...)
-		if code != 2 || !strings.Contains(errs, tt.want) || out != "" {
+		if code != 2 || !strings.Contains(errs, tt.want) || strings.Count(errs, "\n") != 1 || out != "" {
 			t.Errorf("%s: exit %d, %q %q; want 2 and %q", tt.words, code, out, errs, tt.want)
 		}
 	}

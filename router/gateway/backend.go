@@ -15,15 +15,20 @@ import (
 	"github.com/moat-router/moat/stack/tun"
 )
 
-// backend is the gateway as the control socket sees it.
+// backend is a router as the control socket sees it.
 type backend struct {
-	g      *Gateway
-	server *control.Server
+	r       *router.Router
+	started time.Time  // when its clock was 0
+	links   []*tun.TUN // of its interfaces, where they are any
 }
 
-var _ control.Backend = (*backend)(nil)
+// Backend lets a control.Server answer for a router that has no gateway around it, such as a lab's. started is the time
+// of day at which its clock was 0.
+func Backend(r *router.Router, started time.Time) control.Backend {
+	return &backend{r: r, started: started}
+}
 
-func (b *backend) wall(t packet.Time) time.Time { return b.g.started.Add(time.Duration(t)) }
+func (b *backend) wall(t packet.Time) time.Time { return b.started.Add(time.Duration(t)) }
 
 // flow says of a connection what listings and events print.
 func (b *backend) flow(e *conntrack.Event) *ctfmt.Flow {
@@ -65,8 +70,8 @@ func maskTuple(e *conntrack.ExpectInfo) conntrack.Tuple {
 }
 
 func (b *backend) Flows(f func(*ctfmt.Flow) bool) {
-	now := b.g.now()
-	b.g.r.Conntrack().Range(func(c *conntrack.Conn) bool {
+	now := b.r.Time()
+	b.r.Conntrack().Range(func(c *conntrack.Conn) bool {
 		if c.Expires() <= now {
 			return true
 		}
@@ -76,16 +81,16 @@ func (b *backend) Flows(f func(*ctfmt.Flow) bool) {
 }
 
 func (b *backend) Expectations(f func(*ctfmt.Expectation) bool) {
-	now := b.g.now()
-	b.g.r.Conntrack().RangeExpects(func(e *conntrack.Expect) bool {
+	now := b.r.Time()
+	b.r.Conntrack().RangeExpects(func(e *conntrack.Expect) bool {
 		i := e.Info(now)
 		return f(expectation(&i))
 	})
 }
 
 func (b *backend) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
-	now := b.g.now()
-	t := b.g.r.Conntrack()
+	now := b.r.Time()
+	t := b.r.Conntrack()
 	all, done := t.Sorted()
 	defer done()
 	for _, c := range all {
@@ -97,16 +102,16 @@ func (b *backend) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
 	return n
 }
 
-func (b *backend) FlushFlows()        { b.g.r.FlushConntrack() }
-func (b *backend) FlushExpectations() { b.g.r.Conntrack().FlushExpects(b.g.now()) }
+func (b *backend) FlushFlows()        { b.r.FlushConntrack() }
+func (b *backend) FlushExpectations() { b.r.Conntrack().FlushExpects(b.r.Time()) }
 
 func (b *backend) Count() (flows, expectations int) {
-	b.g.r.Conntrack().RangeExpects(func(*conntrack.Expect) bool { expectations++; return true })
-	return b.g.r.Conntrack().Count(), expectations
+	b.r.Conntrack().RangeExpects(func(*conntrack.Expect) bool { expectations++; return true })
+	return b.r.Conntrack().Count(), expectations
 }
 
 func (b *backend) ConntrackStats() []control.ConntrackStats {
-	s := b.g.r.Conntrack().Stats()
+	s := b.r.Conntrack().Stats()
 	return []control.ConntrackStats{{
 		Invalid: s.Invalid, Insert: s.Insert, InsertFailed: s.InsertFailed, Drop: s.Drop, EarlyDrop: s.EarlyDrop, Error: s.Error,
 		ClashResolve: s.ClashResolve, ExpectNew: s.ExpectNew, ExpectCreate: s.ExpectCreate, ExpectDelete: s.ExpectDelete,
@@ -114,7 +119,7 @@ func (b *backend) ConntrackStats() []control.ConntrackStats {
 }
 
 func (b *backend) Subscribe(f func(*ctfmt.Event)) (cancel func()) {
-	return b.g.r.Conntrack().Subscribe(func(e conntrack.Event) {
+	return b.r.Conntrack().Subscribe(func(e conntrack.Event) {
 		out := ctfmt.Event{Time: b.wall(e.Time)}
 		switch e.Type {
 		case conntrack.EventNew:
@@ -136,29 +141,29 @@ func (b *backend) Subscribe(f func(*ctfmt.Event)) (cancel func()) {
 }
 
 func (b *backend) SaveRules(family policy.Family, table string, counters bool) (string, error) {
-	return b.g.r.SaveRules(family, table, counters)
+	return b.r.SaveRules(family, table, counters)
 }
 
 func (b *backend) RestoreRules(r control.Restore) error {
-	return b.g.r.RestoreWith(router.Rules{Name: r.Name, Text: r.V4}, router.Rules{Name: r.Name, Text: r.V6},
+	return b.r.RestoreWith(router.Rules{Name: r.Name, Text: r.V4}, router.Rules{Name: r.Name, Text: r.V6},
 		router.RestoreOptions{NoFlush: r.NoFlush, Test: r.Test, Counters: r.Counters})
 }
 
 func (b *backend) EditRules(family policy.Family, args []string) (string, error) {
-	return b.g.r.EditRules(family, args)
+	return b.r.EditRules(family, args)
 }
 
-func (b *backend) IP(words string) (string, error) { return b.g.r.Show(words) }
+func (b *backend) IP(words string) (string, error) { return b.r.Show(words) }
 
 func (b *backend) Links() (out []control.LinkInfo) {
-	for _, s := range b.g.r.Links() {
+	for _, s := range b.r.Links() {
 		l := control.LinkInfo{
 			Index: s.Index, Name: s.Name, Device: s.Name, MTU: s.MTU, Up: s.Up, Addresses: s.Addresses,
 			Rx: control.Traffic(s.Rx), Tx: control.Traffic(s.Tx),
 		}
-		if i := slices.IndexFunc(b.g.links, func(t *tun.TUN) bool { return t.Name() == s.Device }); i >= 0 {
+		if i := slices.IndexFunc(b.links, func(t *tun.TUN) bool { return t.Name() == s.Device }); i >= 0 {
 			l.Device = s.Device
-			t := b.g.links[i]
+			t := b.links[i]
 			l.Rx.Errors += t.Stats().BadHeader
 			if n, err := t.KernelDrops(); err == nil {
 				l.Rx.Dropped += n // what came faster than we read: dropped in the TUN's own queue
@@ -172,13 +177,13 @@ func (b *backend) Links() (out []control.LinkInfo) {
 func (b *backend) Collector() prometheus.Collector {
 	return control.NewCollector(func() (m control.Metrics) {
 		for r := range packet.NumReasons {
-			m.Drops[r] = b.g.r.Drops(r)
+			m.Drops[r] = b.r.Drops(r)
 		}
 		m.Flows, m.Expectations = b.Count()
-		m.FlowsMax = b.g.r.Conntrack().Params().Max
+		m.FlowsMax = b.r.Conntrack().Params().Max
 		m.Conntrack = b.ConntrackStats()
 		m.Links = b.Links()
-		m.FragsHeld = b.g.r.FragmentQueues()
+		m.FragsHeld = b.r.FragmentQueues()
 		return m
 	})
 }

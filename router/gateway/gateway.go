@@ -30,7 +30,8 @@ type Gateway struct {
 	spaces  []*netns.NS
 	log     *logger
 	started time.Time
-	backend *backend
+	backend control.Backend
+	server  *control.Server
 
 	control net.Listener
 	http    *http.Server
@@ -90,13 +91,13 @@ func Open(cfg *config.Config, version string, w io.Writer) (g *Gateway, err erro
 			return g, err
 		}
 	}
-	g.backend = &backend{g: g}
+	g.backend = &backend{r: g.r, started: g.started, links: g.links}
 	if cfg.HTTP != "" {
 		if err := g.listenHTTP(); err != nil {
 			return g, err
 		}
 	}
-	g.backend.server = control.NewServer(g.backend, version)
+	g.server = control.NewServer(g.backend, version)
 	return g, nil
 }
 
@@ -219,7 +220,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { g.backend.server.Serve(ctx, g.control) })
+	wg.Go(func() { g.server.Serve(ctx, g.control) })
 	if g.http != nil {
 		wg.Go(func() { g.http.Serve(g.metrics) })
 		defer g.http.Close()
