@@ -1,6 +1,8 @@
 package router
 
 import (
+	"encoding/binary"
+
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/stack/defrag"
 	"github.com/moat-router/moat/stack/packet"
@@ -57,10 +59,15 @@ func (w *worker) expireFragments() {
 		}
 		q := w.make()
 		q.Load(e.First)
+		if !e.V6 {
+			// Its payload was cut to a multiple of eight bytes, and its header still says how long it was: so it is quoted.
+			q.SetLen(max(len(e.First), int(binary.BigEndian.Uint16(e.First[2:]))))
+		}
 		if q.Parse() != packet.ReasonNone {
 			w.end(q, packet.ReasonNone)
 			return
 		}
+		q.Data = q.Data[:min(len(q.Data), len(e.First))]
 		q.In, q.in = &in.Dev, in
 		if !q.V6 {
 			if w.lookup(q) != packet.ReasonNone || q.dest.Type != fib.Local {

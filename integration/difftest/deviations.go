@@ -26,6 +26,9 @@ var Deviations = []Deviation{
 		Why: "Linux takes the payload of a fragment that is not the first for a TCP header and edits it"},
 	{Name: "IPv4 source routes are never followed",
 		Why: "RFC 7126 4.3 and 4.4; accept_source_route = 0 on Linux does the same, and routers ship so"},
+	{Name: "sockets of the router do not give IPv4 options back", Explains: echoedOptions,
+		Why: "Linux stores the options of a SYN and puts them into all that the connection sends (record route, timestamp); RFC 7126 would have none of them " +
+			"answered, and the router's sockets are gVisor's, which knows no such thing; echo replies, errors and resets carry them as in Linux"},
 	{Name: "a full conntrack table drops another entry early",
 		Why: "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard"},
 	{Name: "an error about a super-segment quotes its first segment",

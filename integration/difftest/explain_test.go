@@ -1,0 +1,32 @@
+package difftest
+
+import (
+	"testing"
+
+	"github.com/moat-router/moat/integration/scenario"
+)
+
+func TestOnlyOptionsOfListenersAreExplained(t *testing.T) {
+	t.Parallel()
+	s := &scenario.Scenario{Steps: []scenario.Step{{Op: "listen", Proto: "tcp", Addr: "192.168.1.1", Port: 80}}}
+	there := "- wan: ip4 192.168.1.1>10.0.0.7 ttl=64 id=0x0 df opts=0707 / tcp 80>40000 SA seq=1 ack=2 opts=020405b4 len=0"
+	here := "+ wan: ip4 192.168.1.1>10.0.0.7 ttl=64 id=0x0 df / tcp 80>40000 SA seq=9 ack=2 opts=020405b4 len=0"
+	for _, tt := range []struct {
+		name  string
+		kind  scenario.Kinds
+		lines []string
+		want  bool
+	}{
+		{"a listener's options", scenario.KindOut, []string{there, here, "  (length 44, expected 48)"}, true},
+		{"something else of the segment", scenario.KindOut, []string{there, here + " x"}, false},
+		{"options of this side", scenario.KindOut, []string{"-" + here[1:], "+" + there[1:]}, false},
+		{"nothing left here", scenario.KindOut, []string{there}, false},
+		{"somebody else's segment", scenario.KindOut,
+			[]string{"- wan: ip4 192.168.1.1>10.0.0.7 opts=0707 / tcp 81>4 A len=0", "+ wan: ip4 192.168.1.1>10.0.0.7 / tcp 81>4 A len=0"}, false},
+		{"another kind", scenario.KindCT, []string{there, here}, false},
+	} {
+		if got := echoedOptions(s, []scenario.Diff{{Step: 0, Kind: tt.kind, Lines: tt.lines}}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
