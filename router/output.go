@@ -133,6 +133,17 @@ func (w *worker) loop(p *passage, in *device) packet.Reason {
 	return packet.ReasonNone
 }
 
+// loopedIn is the nat table at PREROUTING for a packet that comes from ourselves: it brings its route along, unless DNAT, or
+// the translation of an error, leads it elsewhere (nf_nat_ipv4_in, nf_nat_ipv6_in).
+func (w *worker) loopedIn(p *passage) packet.Reason {
+	dst := p.Dst()
+	if why := w.nat(policy.PreRouting, p); why != packet.ReasonNone {
+		return why
+	}
+	p.looped = p.Dst() == dst
+	return w.route(p)
+}
+
 // echoBroadcast sends a copy of a broadcast of our own back to us, as every host on the link hears it (ip_mc_output): it has a
 // POSTROUTING of its own.
 func (w *worker) echoBroadcast(p *passage) {

@@ -61,6 +61,9 @@ func (w *worker) prerouting(p *passage) packet.Reason {
 	if why := w.table(policy.Mangle, policy.PreRouting, p); why != packet.ReasonNone {
 		return why
 	}
+	if p.looped {
+		return w.loopedIn(p)
+	}
 	if why := w.nat(policy.PreRouting, p); why != packet.ReasonNone {
 		return why
 	}

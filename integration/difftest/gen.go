@@ -69,6 +69,7 @@ type gen struct {
 	log      bool // log lines are compared
 	timed    bool // rules and sysctls may count in seconds, and steps sleep
 	listens  []listener
+	sets     []*ipset
 	out      []seen // what left, latest last
 	flows    []flow // what was begun
 	vars     int
@@ -136,6 +137,9 @@ func (g *gen) steps(x *session) error {
 	list := []weighted[func(*session) error]{
 		{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {8, g.strange}, {1, g.flush},
 		{2, g.reload}, {3, g.host}, {2, g.sysctl}, {4, g.conversation}, {4, g.crowd}, {6, g.oddError}, {3, g.repeat}, {4, g.headers},
+	}
+	if len(g.sets) > 0 {
+		list = append(list, weighted[func(*session) error]{8, g.changeSet})
 	}
 	if g.timed {
 		list = append(list, weighted[func(*session) error]{14, g.sleep}, weighted[func(*session) error]{12, g.repeat})

@@ -58,6 +58,9 @@ func (g *gen) router(s *scenario.Scenario) {
 		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.ipv4.ipfrag_time", Value: "1"},
 			scenario.Sysctl{Name: "net.netfilter.nf_conntrack_frag6_timeout", Value: "1"}, scenario.Sysctl{Name: "net.ipv6.ip6frag_time", Value: "1"})
 	}
+	if g.chance(15) {
+		s.Setup = g.someSets()
+	}
 	if g.v4 {
 		s.Rules.V4 = g.rules(false)
 	}

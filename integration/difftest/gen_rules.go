@@ -103,7 +103,15 @@ func (g *gen) rule(b *strings.Builder, c *chain) {
 			words = append(words, m)
 		}
 	}
-	words = append(words, g.target(c, proto))
+	sets := g.setsFor(c.v6)
+	if len(sets) > 0 && g.chance(40) {
+		words = append(words, g.setMatch(sets))
+	}
+	target := g.target(c, proto)
+	if len(sets) > 0 && g.chance(25) {
+		target = g.setTarget(c, sets)
+	}
+	words = append(words, target)
 	if rule := strings.Join(words, " "); !g.avoids(rule) {
 		fmt.Fprintln(b, rule)
 	}

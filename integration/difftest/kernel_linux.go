@@ -115,6 +115,7 @@ type room struct {
 	socks    []int
 	events   *events
 	families map[string]bool // whose rules were loaded
+	sets     bool            // ipset has made some
 	warn     []string
 	log      kernelLog
 }
@@ -199,7 +200,7 @@ func (r *room) act(q *scenario.Request) (*scenario.Answer, error) {
 	case "ct_flush":
 		_, err = command("", "conntrack", "-F")
 	case "host":
-		_, err = command("", "sh", "-c", q.Cmd)
+		err = r.host(q.Cmd)
 	case "listen":
 		err = r.listen(q)
 	default:
@@ -267,7 +268,7 @@ func (r *room) build(q *scenario.Request) error {
 	r.sysctls(defaults, isForwarding6)
 	r.sysctls(q.Sysctls, nil)
 	for _, c := range q.Setup {
-		if _, err := command("", "sh", "-c", c); err != nil {
+		if err := r.host(c); err != nil {
 			return err
 		}
 	}
@@ -343,7 +344,20 @@ func (r *room) counters() *scenario.Answer {
 			}
 		}
 	}
+	if r.sets {
+		save, _ := command("", "ipset", "save")
+		a.Counters[scenario.SetsFamily] = scenario.SetElements(save)
+	}
 	return a
+}
+
+// host runs a shell line in the namespace.
+func (r *room) host(line string) error {
+	_, err := command("", "sh", "-c", line)
+	if _, ok := scenario.SetCommand(line); ok && err == nil {
+		r.sets = true
+	}
+	return err
 }
 
 func (r *room) listen(q *scenario.Request) error {

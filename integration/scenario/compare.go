@@ -310,6 +310,12 @@ func diffCounters(want, got map[string]map[string][]string) []string {
 	for _, family := range slices.Sorted(maps.Keys(want)) {
 		for _, table := range slices.Sorted(maps.Keys(want[family])) {
 			w, g := want[family][table], got[family][table]
+			if family == SetsFamily {
+				for _, l := range diffLists(w, g) {
+					lines = append(lines, "set "+table+": "+l)
+				}
+				continue
+			}
 			if len(w) != len(g) {
 				lines = append(lines, fmt.Sprintf("%s %s: %d rules, expected %d", family, table, len(g), len(w)))
 			}

@@ -57,7 +57,11 @@ func (m *Machine) Ask(q *Request) (*Answer, error) {
 		return nil, &Refused{q.Op, fmt.Sprintf("unknown op %q", q.Op)}
 	}
 	if q.Op == "counters" {
-		return &Answer{Counters: m.r.Counters()}, nil
+		c := m.r.Counters()
+		if sets := m.r.SaveSets(); sets != "" {
+			c[SetsFamily] = SetElements(sets)
+		}
+		return &Answer{Counters: c}, nil
 	}
 	warn, err := m.act(q)
 	if err != nil {
@@ -88,7 +92,7 @@ func (m *Machine) build(q *Request) (warn []string, err error) {
 	}
 	warn = m.sysctls(q.Sysctls)
 	for _, c := range q.Setup {
-		if err := m.r.IP(c); err != nil {
+		if err := m.host(c); err != nil {
 			return nil, fmt.Errorf("setup %q: %w", c, err)
 		}
 	}
@@ -99,6 +103,14 @@ func (m *Machine) build(q *Request) (warn []string, err error) {
 	}
 	m.answer(nil) // what building it brought about is nobody's answer
 	return warn, nil
+}
+
+// host runs a line of iproute2's commands, or one of ipset's.
+func (m *Machine) host(line string) error {
+	if c, ok := SetCommand(line); ok {
+		return m.r.SetCommand(c)
+	}
+	return m.r.IP(line)
 }
 
 // sysctls sets each of them. One that does not exist, or not with this value, is a warning: kernels differ there.
@@ -151,7 +163,7 @@ func (m *Machine) act(q *Request) (warn []string, err error) {
 		m.r.FlushConntrack()
 		return nil, nil
 	case "host":
-		return nil, m.r.IP(q.Cmd)
+		return nil, m.host(q.Cmd)
 	}
 	return nil, m.r.Listen(q.Proto, q.Addr, q.Port)
 }

@@ -159,6 +159,7 @@ type wire struct {
 	Error *string             `json:"error"`
 	V4    map[string][]string `json:"v4"`
 	V6    map[string][]string `json:"v6"`
+	Sets  map[string][]string `json:"sets"`
 }
 
 // encode gives the line for an answer to op.
@@ -204,6 +205,9 @@ func decode(op string, line []byte) (*Answer, error) {
 		}
 		if w.V6 != nil {
 			a.Counters["v6"] = w.V6
+		}
+		if w.Sets != nil {
+			a.Counters[SetsFamily] = w.Sets
 		}
 	}
 	return a, nil

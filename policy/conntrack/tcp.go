@@ -290,8 +290,8 @@ func (x *look) tcpReset(st *tcpState, s *tcpSegment, old TCPState) (TCPState, tc
 		}
 		next = old
 	}
-	if s.ack == st.lastEnd && (status&StatusSeenReply != 0 && st.lastSeg == segSYN || status&StatusAssured == 0 && st.lastSeg == segACK) {
-		return next, tcpInWindow // it answers a SYN or ACK that we had let pass; Linux does not ask which side's that was
+	if s.ack == st.lastEnd && (status&StatusSeenReply != 0 && st.lastSeg == segSYN && st.lastDir != x.dir || status&StatusAssured == 0 && st.lastSeg == segACK) {
+		return next, tcpInWindow // it answers a SYN or ACK that we had let pass; of the ACK Linux does not ask whose it was
 	}
 	if old == TCPSynSent && st.lastSeg == segACK && st.lastDir == Reply && s.seq == st.lastAck {
 		return next, tcpInWindow // it answers a challenge ACK
