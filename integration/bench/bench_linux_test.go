@@ -51,6 +51,30 @@ func act(role []string) error {
 		return runSplice()
 	case "gvisor":
 		return runGVisor()
+	case "count":
+		port, err := strconv.Atoi(role[1])
+		if err != nil {
+			return err
+		}
+		return countDatagrams(port)
+	case "send":
+		port, err := strconv.Atoi(role[2])
+		if err != nil {
+			return err
+		}
+		rate, err := strconv.Atoi(role[3])
+		if err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(role[4])
+		if err != nil {
+			return err
+		}
+		n, err := sendDatagrams(role[1], port, rate, d)
+		if err == nil {
+			fmt.Println(n)
+		}
+		return err
 	case "load":
 		i, err := strconv.Atoi(role[1])
 		if err != nil {
@@ -69,8 +93,9 @@ func act(role []string) error {
 	return fmt.Errorf("no role %q", role)
 }
 
-// TestSideBySide is the comparison. It fails only on errors: how fast a machine is, is no claim.
-func TestSideBySide(t *testing.T) {
+// needNetworks skips where they cannot be made, and pins what is to run on one processor.
+func needNetworks(t *testing.T) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds networks and loads them: left out of short runs")
 	}
@@ -83,21 +108,41 @@ func TestSideBySide(t *testing.T) {
 	if *cpus == "one" {
 		pin(t)
 	}
+}
+
+// chosen are the contenders that can run here and were asked for.
+func chosen() []contender {
 	all := contenders()
 	if *only != "" {
 		names := strings.Split(*only, ",")
 		all = slices.DeleteFunc(all, func(c contender) bool { return !slices.Contains(names, c.name) })
 	}
-	r := Report{Title: map[string]string{"one": "everything on one CPU", "all": fmt.Sprintf("%d CPUs", runtime.NumCPU())}[*cpus]}
+	return all
+}
+
+// inTurn is their order in a round.
+func inTurn(all []contender, round int) []contender {
+	order := slices.Clone(all)
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
+
+func title() string {
+	return map[string]string{"one": "everything on one CPU", "all": fmt.Sprintf("%d CPUs", runtime.NumCPU())}[*cpus]
+}
+
+// TestSideBySide is the comparison. It fails only on errors: how fast a machine is, is no claim.
+func TestSideBySide(t *testing.T) {
+	needNetworks(t)
+	all := chosen()
+	r := Report{Title: title(), Loads: Loads}
 	for _, c := range all {
 		r.Contenders = append(r.Contenders, c.name)
 	}
 	for round := range *rounds {
-		order := slices.Clone(all)
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
-		for _, c := range order {
+		for _, c := range inTurn(all, round) {
 			t.Run(fmt.Sprintf("%d/%s", round, c.name), func(t *testing.T) {
 				n := up(t, c)
 				for i, l := range Loads {

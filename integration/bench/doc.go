@@ -6,6 +6,7 @@
 // of it belongs to the tests and fails only on errors; numbers are for longer ones:
 //
 //	go test ./integration/bench -run SideBySide -v -bench.rounds 5 -bench.secs 1 -bench.cpus one -bench.out docs
+//	go test ./integration/bench -run Flood -v -bench.rounds 3 -bench.secs 2
 //
 // # A worked example
 //
@@ -18,6 +19,9 @@
 //
 // Rounds are interleaved, every contender once in each and in turning order, so that ratios survive a machine whose speed
 // drifts. A ratio is that of medians in one run. Loads count what came back: there is no figure for what was only sent.
+//
+// A flood is more than any router takes. What came of it is counted at both ends, and what was dropped in front of the router where
+// the kernel counts it: in the queue of the TUN.
 //
 // # Limits
 //

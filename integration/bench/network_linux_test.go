@@ -14,9 +14,10 @@ import (
 // network is client, router and server, furnished for one contender.
 type network struct {
 	t                      *testing.T
-	client, router, server string // names of namespaces
-	running                []*exec.Cmd
-	log                    *os.File // what they say
+	client, router, server string      // names of namespaces
+	dir                    string      // of the router's files
+	running                []*exec.Cmd // the router's process is the first, where it has one
+	log                    *os.File    // what they say
 }
 
 func (n *network) sh(format string, args ...any) {
@@ -81,7 +82,7 @@ func (n *network) said() []byte {
 func up(t *testing.T, c contender) *network {
 	t.Helper()
 	id := fmt.Sprintf("moat-b%d", os.Getpid())
-	n := &network{t: t, client: id + "c", router: id + "r", server: id + "s"}
+	n := &network{t: t, dir: t.TempDir(), client: id + "c", router: id + "r", server: id + "s"}
 	t.Cleanup(n.down)
 	var err error
 	if n.log, err = os.Create(filepath.Join(t.TempDir(), "log")); err != nil {
@@ -104,7 +105,7 @@ func up(t *testing.T, c contender) *network {
 		n.furnish(n.client, "tc", 1, "via 10.1.0.1")
 		n.furnish(n.server, "ts", 2, "via 10.2.0.1")
 	case viaTUNs:
-		n.role(n.router, c.role+" "+t.TempDir()+" "+rules)
+		n.role(n.router, c.role+" "+n.dir+" "+rules)
 		n.until(c.name+" opens its devices", func() bool {
 			return n.is("ip -n %s link show tc && ip -n %s link show ts", n.router, n.router)
 		})
@@ -138,18 +139,26 @@ func (n *network) furnish(space, dev string, net int, via string) {
 
 // load runs load i in the client's namespace.
 func (n *network) load(i int, target string, d time.Duration) (v float64, err error) {
+	out, err := n.exec(n.client, fmt.Sprintf("load %d %s %s", i, target, d))
+	if err == nil {
+		_, err = fmt.Sscan(out, &v)
+	}
+	return v, err
+}
+
+// exec plays a role in a namespace to its end and gives what it writes.
+func (n *network) exec(space, role string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	cmd := exec.Command("ip", "netns", "exec", n.client, self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=load %d %s %s", roleEnv, i, target, d))
+	cmd := exec.Command("ip", "netns", "exec", space, self)
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return 0, fmt.Errorf("%w: %s", err, out)
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	_, err = fmt.Sscan(string(out), &v)
-	return v, err
+	return string(out), nil
 }
 
 // down ends every process and removes the namespaces; it may be called twice.

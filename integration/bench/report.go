@@ -14,7 +14,7 @@ type Load struct {
 	Lower bool // less is better: latencies
 }
 
-// Loads are all of them, in the order of columns.
+// Loads are those of the comparison, in the order of columns.
 var Loads = []Load{
 	{Name: "TCP, one stream", Unit: "Gb/s"},
 	{Name: "64-byte UDP, 64 outstanding", Unit: "kpps"},
@@ -25,7 +25,9 @@ var Loads = []Load{
 // Report collects what was measured: by contender and load, one value for each round.
 type Report struct {
 	Title      string
+	Loads      []Load   // columns
 	Contenders []string // the first is what ratios are of
+	Plain      bool     // medians without ratios
 	values     map[[2]string][]float64
 }
 
@@ -54,24 +56,27 @@ func (r *Report) Ratio(contender string, l Load) (float64, bool) {
 	return a / b, ok && too && b != 0
 }
 
-// Table is the report in Markdown: medians, ratios in parentheses.
+// Table is the report in Markdown: medians, and in parentheses ratios.
 func (r *Report) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s |", r.Title)
-	for _, l := range Loads {
+	for _, l := range r.Loads {
 		fmt.Fprintf(&b, " %s, %s |", l.Name, l.Unit)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---:|", len(Loads)) + "\n")
+	b.WriteString("\n|---|" + strings.Repeat("---:|", len(r.Loads)) + "\n")
 	for _, c := range r.Contenders {
 		fmt.Fprintf(&b, "| %s |", c)
-		for _, l := range Loads {
+		for _, l := range r.Loads {
 			m, ok := r.Median(c, l)
-			ratio, _ := r.Ratio(c, l)
-			if !ok {
+			ratio, comparable := r.Ratio(c, l)
+			switch {
+			case !ok:
 				b.WriteString(" – |")
-				continue
+			case comparable && !r.Plain:
+				fmt.Fprintf(&b, " %.3g (%.2f) |", m, ratio)
+			default:
+				fmt.Fprintf(&b, " %.3g |", m)
 			}
-			fmt.Fprintf(&b, " %.3g (%.2f) |", m, ratio)
 		}
 		b.WriteByte('\n')
 	}
@@ -82,14 +87,14 @@ func (r *Report) Table() string {
 // longer is better everywhere.
 func (r *Report) Chart() string {
 	const bar, gap, left, width = 16, 26, 190, 460
-	height := 50 + len(Loads)*(gap+bar*len(r.Contenders))
+	height := 50 + len(r.Loads)*(gap+bar*len(r.Contenders))
 	colors := []string{"#8a8a8a", "#1f6feb", "#54aeff", "#b6d7ff", "#d29922", "#bf8700", "#a371f7"}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", left+width+80, height)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/>`+"\n")
 	fmt.Fprintf(&b, `<text x="10" y="20" font-size="14">%s (%s = 1, longer is better)</text>`+"\n", html.EscapeString(r.Title), html.EscapeString(r.Contenders[0]))
 	y := 36
-	for _, l := range Loads {
+	for _, l := range r.Loads {
 		fmt.Fprintf(&b, `<text x="10" y="%d" font-weight="bold">%s</text>`+"\n", y+12, html.EscapeString(l.Name))
 		y += gap - 6
 		for i, c := range r.Contenders {

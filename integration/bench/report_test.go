@@ -9,7 +9,7 @@ import (
 
 func TestRatiosAreOfMedians(t *testing.T) {
 	t.Parallel()
-	r := Report{Title: "t", Contenders: []string{"kernel", "a<b", "absent"}}
+	r := Report{Title: "t", Loads: Loads, Contenders: []string{"kernel", "a<b", "absent"}}
 	for _, v := range []float64{10, 100, 20} {
 		r.Add("kernel", Loads[0], v)
 	}
@@ -27,6 +27,10 @@ func TestRatiosAreOfMedians(t *testing.T) {
 	}
 	if want := "| a<b | 20 (1.00) | – | – | – |"; !strings.Contains(r.Table(), want) {
 		t.Errorf("the table has no line %q:\n%s", want, r.Table())
+	}
+	r.Plain = true
+	if want := "| a<b | 20 | – | – | – |"; !strings.Contains(r.Table(), want) {
+		t.Errorf("the plain table has no line %q:\n%s", want, r.Table())
 	}
 	d := xml.NewDecoder(strings.NewReader(r.Chart()))
 	for {
