@@ -2,6 +2,8 @@ package lab_test
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -26,3 +28,5 @@ func (t *tb) end() {
 		f()
 	}
 }
+
+func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }

@@ -35,6 +35,7 @@ type kernelHost struct {
 
 	mu      sync.Mutex
 	closers []io.Closer
+	covered *netns.Covered // once a process was started that reads of name servers
 	closed  bool
 }
 
@@ -164,6 +165,10 @@ func (h *kernelHost) Close() error {
 		c.Close()
 	}
 	h.closers = nil
+	if h.covered != nil {
+		h.covered.Close()
+		h.covered = nil
+	}
 	h.mu.Unlock()
 	if h.stop != nil {
 		h.stop()
@@ -403,7 +408,7 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	}
-	return k.ns.Start(cmd)
+	return k.start(h, cmd)
 }
 
 // Enter is the command by which another terminal gets into a kernel host; "" for a virtual one.

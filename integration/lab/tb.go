@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,136 +76,6 @@ func (n *Net) Kernel() *Net {
 	return n
 }
 
-// Link says what a network does to datagrams.
-type Link struct {
-	MTU           int
-	Delay, Jitter time.Duration
-	Loss          float64 // 0 to 1
-	Reorder       float64
-	Duplicate     float64
-	Rate          int64 // bits per second
-}
-
-// Network adds a network.
-func (n *Net) Network(name string, link ...Link) *Net {
-	n.t.Helper()
-	n.change()
-	net := topology.Network{Name: name}
-	for _, l := range link {
-		net.MTU, net.Rate = l.MTU, topology.Rate(l.Rate)
-		net.Delay, net.Jitter = topology.Duration(l.Delay), topology.Duration(l.Jitter)
-		net.Loss, net.Reorder, net.Duplicate = topology.Share(l.Loss), topology.Share(l.Reorder), topology.Share(l.Duplicate)
-	}
-	n.top.Networks = append(n.top.Networks, net)
-	return n
-}
-
-// Router adds a router with iptables-save text for IPv4 and, if there is a second one, IPv6. Its interfaces are called as
-// the networks.
-func (n *Net) Router(name string, rules ...string) *RouterConf {
-	n.t.Helper()
-	n.change()
-	r := topology.Router{Name: name}
-	if len(rules) > 0 {
-		r.Rules.V4 = topology.Text{Name: name + ".rules.v4", Text: rules[0]}
-	}
-	if len(rules) > 1 {
-		r.Rules.V6 = topology.Text{Name: name + ".rules.v6", Text: rules[1]}
-	}
-	n.top.Routers = append(n.top.Routers, r)
-	return &RouterConf{n, len(n.top.Routers) - 1}
-}
-
-// RouterConf describes a router further.
-type RouterConf struct {
-	n *Net
-	i int
-}
-
-func (c *RouterConf) conf() *topology.Router {
-	c.n.t.Helper()
-	c.n.change()
-	return &c.n.top.Routers[c.i]
-}
-
-// On plugs the router into a network, with addresses and their prefix lengths.
-func (c *RouterConf) On(network string, addresses ...string) *RouterConf {
-	r := c.conf()
-	r.Interfaces = append(r.Interfaces, topology.Interface{Name: network, Network: network, Addresses: addresses})
-	return c
-}
-
-// Route adds routes in the words of ip route add.
-func (c *RouterConf) Route(routes ...string) *RouterConf {
-	r := c.conf()
-	r.Routes = append(r.Routes, routes...)
-	return c
-}
-
-// Sysctl sets name=value.
-func (c *RouterConf) Sysctl(settings ...string) *RouterConf {
-	r := c.conf()
-	r.Sysctls = append(r.Sysctls, settings...)
-	return c
-}
-
-// ConntrackWhenUsed lets conntrack and reassembly in only once a rule needs them, as Linux does.
-func (c *RouterConf) ConntrackWhenUsed() *RouterConf {
-	c.conf().Conntrack = "when-used"
-	return c
-}
-
-// NoICMPTranslation leaves RELATED errors untranslated.
-func (c *RouterConf) NoICMPTranslation() *RouterConf {
-	c.conf().ICMPTranslation = "off"
-	return c
-}
-
-// Get brings the network to life and gives the router.
-func (c *RouterConf) Get() *Router {
-	c.n.t.Helper()
-	return c.n.Lab().routers[c.i]
-}
-
-// Host adds a host with an address and its prefix length. The only router of its network, if there is just one, is its
-// gateway for everything else.
-func (n *Net) Host(name, network string, addresses ...string) *HostConf {
-	n.t.Helper()
-	n.change()
-	n.top.Hosts = append(n.top.Hosts, topology.Host{Name: name, Network: network, Addresses: addresses})
-	return &HostConf{n, len(n.top.Hosts) - 1}
-}
-
-// HostConf describes a host further.
-type HostConf struct {
-	n *Net
-	i int
-}
-
-// Route adds routes in the words of ip route add.
-func (c *HostConf) Route(routes ...string) *HostConf {
-	c.n.t.Helper()
-	c.n.change()
-	h := &c.n.top.Hosts[c.i]
-	h.Routes = append(h.Routes, routes...)
-	return c
-}
-
-// Serve starts a service: "echo", "discard", "http" or "silent" on a port of "tcp" or "udp".
-func (c *HostConf) Serve(service, proto string, port int) *HostConf {
-	c.n.t.Helper()
-	c.n.change()
-	h := &c.n.top.Hosts[c.i]
-	h.Listen = append(h.Listen, topology.Listen{Service: service, Proto: proto, Port: port})
-	return c
-}
-
-// Get brings the network to life and gives the host.
-func (c *HostConf) Get() *Host {
-	c.n.t.Helper()
-	return c.n.Lab().hosts[c.i]
-}
-
 // Never makes the test fail if a datagram that matches the pattern is ever on the network ("" is all of them).
 func (n *Net) Never(network, match string) *Net {
 	n.t.Helper()
@@ -244,7 +115,7 @@ func (n *Net) defaultRoutes() {
 		var gateways []topology.Interface
 		for _, r := range n.top.Routers {
 			for _, f := range r.Interfaces {
-				if f.Network == h.Network {
+				if slices.ContainsFunc(h.Plugs(), func(own topology.Interface) bool { return own.Network == f.Network }) {
 					gateways = append(gateways, f)
 				}
 			}

@@ -27,7 +27,9 @@ func (s *Stack) writeTo(ep tcpip.Endpoint, b []byte, to net.Addr) (int, error) {
 	}
 	at := netip.AddrPortFrom(u.AddrPort().Addr().Unmap(), uint16(u.Port))
 	full := full(at, 0)
-	s.toward(ep, &full)
+	if !s.toward(ep, &full) {
+		return 0, opError("write", "udp", at, &tcpip.ErrNetworkUnreachable{})
+	}
 	n, e := ep.Write(bytes.NewReader(b), tcpip.WriteOptions{To: &full})
 	if e != nil {
 		return int(n), opError("write", "udp", at, e)
@@ -35,21 +37,20 @@ func (s *Stack) writeTo(ep tcpip.Endpoint, b []byte, to net.Addr) (int, error) {
 	return int(n), nil
 }
 
-// toward names the interface by which a socket without an address of its own reaches to. Of one that has an address
-// gVisor asks the interface that has it.
-func (s *Stack) toward(ep tcpip.Endpoint, to *tcpip.FullAddress) {
+// toward names the interface by which a socket without an address of its own reaches to; false if no route leads there.
+// Of one that has an address gVisor asks the interface that has it.
+func (s *Stack) toward(ep tcpip.Endpoint, to *tcpip.FullAddress) (ok bool) {
 	if s.cfg.egress == nil {
-		return
-	}
-	to.NIC = 0
-	if local, e := ep.GetLocalAddress(); e == nil && local.Addr.Len() > 0 {
-		return
+		return true
 	}
 	addr, ok := netip.AddrFromSlice(to.Addr.AsSlice())
 	if !ok {
-		return
+		return true // gVisor tells
 	}
-	if dev, _, ok := s.cfg.Route(addr.Unmap()); ok {
-		to.NIC = tcpip.NICID(dev)
+	dev, _, ok := s.cfg.Route(addr.Unmap())
+	to.NIC = tcpip.NICID(dev)
+	if local, e := ep.GetLocalAddress(); e == nil && local.Addr.Len() > 0 {
+		to.NIC = 0
 	}
+	return ok || addr.IsMulticast()
 }

@@ -184,7 +184,7 @@ func (srv *server) answerDatagrams() {
 			continue
 		}
 		if answer, _ := srv.reply(b.Bytes()); answer != nil {
-			srv.s.toward(srv.ep, &res.RemoteAddr)
+			srv.s.toward(srv.ep, &res.RemoteAddr) // without a route nothing leaves
 			srv.ep.Write(bytes.NewReader(answer), tcpip.WriteOptions{To: &res.RemoteAddr})
 		}
 	}

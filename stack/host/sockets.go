@@ -45,7 +45,10 @@ func (s *Stack) ListenUDP(at netip.AddrPort) (net.PacketConn, error) {
 
 // DialTCP connects. from may be zero, or have only an address or only a port.
 func (s *Stack) DialTCP(ctx context.Context, from, to netip.AddrPort) (net.Conn, error) {
-	from, dev := s.source(from, to)
+	from, dev, err := s.source("tcp", from, to)
+	if err != nil {
+		return nil, err
+	}
 	if s.cfg.Clock == nil {
 		c, err := gonet.DialTCPWithBind(ctx, s.ns, full(from, 0), full(to, dev), netProto(to.Addr().Is6()))
 		if err != nil {
@@ -58,7 +61,10 @@ func (s *Stack) DialTCP(ctx context.Context, from, to netip.AddrPort) (net.Conn,
 
 // DialUDP makes a UDP socket that talks to one address only.
 func (s *Stack) DialUDP(from, to netip.AddrPort) (net.Conn, error) {
-	from, dev := s.source(from, to)
+	from, dev, err := s.source("udp", from, to)
+	if err != nil {
+		return nil, err
+	}
 	if !from.Addr().IsValid() {
 		from = netip.AddrPortFrom(unspecified(to.Addr()), from.Port())
 	}
@@ -90,19 +96,22 @@ func (s *Stack) udpConn(ep tcpip.Endpoint, wq *waiter.Queue) udpSocket {
 	return &virtualUDP{UDPConn: c, v: virtual{s: s, ep: ep, udp: true}}
 }
 
-// source asks the router for what a connection does not say about its own end.
-func (s *Stack) source(from, to netip.AddrPort) (netip.AddrPort, int) {
+// source asks the routes for what a connection does not say about its own end. A router leaves it to gVisor where there
+// is none: the walk will tell.
+func (s *Stack) source(network string, from, to netip.AddrPort) (netip.AddrPort, int, error) {
 	if s.cfg.Route == nil {
-		return from, 0
+		return from, 0, nil
 	}
 	dev, src, ok := s.cfg.Route(to.Addr())
-	if !ok {
-		return from, 0
+	switch {
+	case !ok && s.cfg.egress != nil:
+		return from, 0, opError("dial", network, to, &tcpip.ErrNetworkUnreachable{})
+	case !ok:
+		return from, 0, nil
+	case !from.Addr().IsValid() || from.Addr().IsUnspecified():
+		return netip.AddrPortFrom(src, from.Port()), dev, nil
 	}
-	if !from.Addr().IsValid() || from.Addr().IsUnspecified() {
-		return netip.AddrPortFrom(src, from.Port()), dev
-	}
-	return from, s.devOf(from.Addr()) // gVisor asks the interface that has the local address
+	return from, s.devOf(from.Addr()), nil // gVisor asks the interface that has the local address
 }
 
 // bind makes a socket and binds it.

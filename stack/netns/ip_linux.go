@@ -97,7 +97,9 @@ func ipAddr(h *netlink.Handle, verb string, w []string) error {
 	case "flush":
 		list, err := h.AddrList(l, netlink.FAMILY_ALL)
 		for i := range list {
-			err = errors.Join(err, h.AddrDel(l, &list[i]))
+			if e := h.AddrDel(l, &list[i]); !errors.Is(e, unix.EADDRNOTAVAIL) { // a secondary goes with its primary
+				err = errors.Join(err, e)
+			}
 		}
 		return err
 	}
