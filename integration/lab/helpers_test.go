@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
+	"github.com/moat-router/moat/integration/lab/wire"
 	"github.com/moat-router/moat/stack/packet"
 )
 
@@ -30,3 +32,24 @@ func (t *tb) end() {
 }
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
+
+// exchange sends so many bytes to an echo and reads as many.
+func exchange(c net.Conn, size int) error {
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		return err
+	}
+	c.SetReadDeadline(time.Now().Add(time.Second))
+	n, err := c.Read(make([]byte, 65536))
+	if err == nil && n != size {
+		err = fmt.Errorf("%d bytes came back for %d", n, size)
+	}
+	return err
+}
+
+// data are the datagrams of sightings.
+func data(list []wire.Sighting) (out [][]byte) {
+	for _, s := range list {
+		out = append(out, s.Data)
+	}
+	return out
+}

@@ -36,6 +36,8 @@ type Sighting struct {
 	From, To *Port // To is nil where nobody was found
 	Data     []byte
 	Fate     Fate
+
+	unsummed packet.Offload // the checksum of Data is to be completed, once somebody looks
 }
 
 // Text is the datagram in packet notation.
@@ -56,14 +58,12 @@ func (s *Sighting) String() string {
 	return line
 }
 
-// sight reports a crossing. The datagram is copied, its checksum completed.
+// sight reports a crossing. The datagram is copied.
 func (s *Segment) sight(at packet.Time, from, to *Port, p *packet.Packet, fate Fate) {
 	if !s.book.wanted() {
 		return
 	}
-	data := slices.Clone(p.Data)
-	p.Offload.CompleteChecksum(data)
-	s.book.Add(Sighting{At: at, Segment: s.Name, From: from, To: to, Data: data, Fate: fate})
+	s.book.Add(Sighting{At: at, Segment: s.Name, From: from, To: to, Data: slices.Clone(p.Data), Fate: fate, unsummed: p.Offload})
 }
 
 // keepBytes is how many bytes of datagrams a Book keeps: super-segments would fill the memory.
@@ -87,9 +87,18 @@ func (b *Book) wanted() bool {
 	return b.Keep > 0 || len(b.watchers) > 0
 }
 
+// complete computes a checksum that was left to the link: those who look want to see the datagram that would be on a wire.
+func (s *Sighting) complete() {
+	s.unsummed.CompleteChecksum(s.Data)
+	s.unsummed = packet.Offload{}
+}
+
 // Add is what a Segment calls.
 func (b *Book) Add(s Sighting) {
 	b.mu.Lock()
+	if len(b.watchers) > 0 {
+		s.complete()
+	}
 	if b.Keep > 0 {
 		b.list = append(b.list, s)
 		b.bytes += len(s.Data)
@@ -130,6 +139,9 @@ func (b *Book) Watch(see func(Sighting)) (stop func()) {
 // Sightings are those that are kept, in order of time. (A kernel may answer a datagram before its sender has noted it.)
 func (b *Book) Sightings() []Sighting {
 	b.mu.Lock()
+	for i := b.first; i < len(b.list); i++ {
+		b.list[i].complete()
+	}
 	list := slices.Clone(b.list[b.first:])
 	b.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b Sighting) int { return cmp.Compare(a.At, b.At) })
