@@ -31,7 +31,7 @@ var Deviations = []Deviation{
 			"answered, and the router's sockets are gVisor's, which knows no such thing; echo replies, errors and resets carry them as in Linux"},
 	{Name: "a full conntrack table drops another entry early",
 		Why: "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard"},
-	{Name: "an error about a super-segment quotes its first segment",
+	{Name: "an error about a super-segment quotes its first segment", Explains: quotedPartial,
 		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB, FIN and PSH of the last segment and, as of every packet " +
 			"whose checksum was left to the device, the sum of the pseudo-header alone; the bytes behind are the same"},
 	{Name: "segments of a super-segment count their IPv6 extension headers",

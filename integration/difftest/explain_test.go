@@ -1,6 +1,7 @@
 package difftest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/moat-router/moat/integration/scenario"
@@ -26,6 +27,29 @@ func TestOnlyOptionsOfListenersAreExplained(t *testing.T) {
 		{"another kind", scenario.KindCT, []string{there, here}, false},
 	} {
 		if got := echoedOptions(s, []scenario.Diff{{Step: 0, Kind: tt.kind, Lines: tt.lines}}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+func TestOnlyTheSumOfAQuotedResetIsExplained(t *testing.T) {
+	t.Parallel()
+	there := "- lan: ip4 192.168.1.1>192.168.1.10 ttl=64 id=0x618b tos=0xc0 / icmp 3/1 / [ip4 192.168.1.10>198.51.100.9 ttl=64 id=0x0 df / tcp 5000>100 AR seq=0 ack=1 win=0 len=0 sum=BAD]"
+	here := "+ lan: ip4 192.168.1.1>192.168.1.10 ttl=64 id=0xa586 tos=0xc0 / icmp 3/1 / [ip4 192.168.1.10>198.51.100.9 ttl=64 id=0x0 df / tcp 5000>100 AR seq=0 ack=1 win=0 len=0]"
+	fields := "  (fields inner.tcp.csum)"
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  bool
+	}{
+		{"the sum", []string{there, here, fields}, true},
+		{"another field, too", []string{there, here, "  (fields inner.tcp.csum inner.tcp.ack)"}, false},
+		{"nothing left here", []string{there}, false},
+		{"another quote", []string{there, strings.Replace(here, "5000>100", "5000>101", 1), fields}, false},
+		{"a wrong sum here", []string{"-" + here[1:], "+" + there[1:], fields}, false},
+		{"a segment that is no reset", []string{strings.Replace(there, " AR ", " A ", 1), strings.Replace(here, " AR ", " A ", 1), fields}, false},
+	} {
+		if got := quotedPartial(nil, []scenario.Diff{{Step: 0, Kind: scenario.KindOut, Lines: tt.lines}}); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

@@ -132,7 +132,7 @@ func (g *gen) extensions(s *ipset) (text string) {
 		text += ` comment "some words"`
 	}
 	if strings.Contains(s.options, "skbinfo") && g.chance(70) {
-		text += pick(g, " skbmark 0x1", " skbmark 0x2/0xff", " skbmark 0/0xf", " skbprio 1:2", " skbmark 0x5/0xf skbprio 1:10 skbqueue 3")
+		text += pick(g, " skbmark 0x1", " skbmark 0x2/0xff", " skbmark 0x0/0xf", " skbprio 1:2", " skbmark 0x5/0xf skbprio 1:10 skbqueue 3")
 	}
 	return text
 }

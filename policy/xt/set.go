@@ -107,6 +107,8 @@ type setElem struct {
 	hasMark bool
 	hasPrio bool
 	hasQ    bool
+
+	givenPackets, givenBytes bool // by whoever added it
 }
 
 func (k *setKind) hasNet() bool {
@@ -122,6 +124,16 @@ func (t *setTable) find(name string) *set {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.byName[name]
+}
+
+// keepCounters is for an element that takes the place of old: what was not given stays as it is.
+func (e *setElem) keepCounters(old *setElem) {
+	if !e.givenPackets {
+		e.packets = old.packets
+	}
+	if !e.givenBytes {
+		e.bytes = old.bytes
+	}
 }
 
 func (e *setElem) dead(now packet.Time) bool { return e.expires != 0 && e.expires <= now }
@@ -231,10 +243,18 @@ func (s *set) lookup(k setKey, a packet.Addr, now packet.Time) *setElem {
 	if !e.dead(now) {
 		return e
 	}
-	// A prefix that has timed out hides a shorter one.
-	for _, e := range t.Supernets(e.net) {
-		if !e.dead(now) {
-			return e
+	return s.shorter(e, now)
+}
+
+// shorter finds the element with the next shorter prefix that covers what e does: one that has timed out, or whose counters
+// a rule does not want, hides it not.
+func (s *set) shorter(e *setElem, now packet.Time) *setElem {
+	if !s.kind.hasNet() {
+		return nil
+	}
+	for _, x := range s.nets[e.key].Supernets(e.net) {
+		if x.net.Bits() < e.net.Bits() && !x.dead(now) {
+			return x
 		}
 	}
 	return nil

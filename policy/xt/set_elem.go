@@ -32,7 +32,7 @@ func (s *set) elems(text string) (out []setElem, err error) {
 			if second {
 				at = func(e *setElem) *packet.Addr { return &e.key.ip2 }
 			}
-			out, err = s.expandIP(out, parts[i], at)
+			out, err = s.expandIP(out, parts[i], at, second)
 			second = true
 		case partNet:
 			out, err = s.expandNet(out, parts[i])
@@ -50,11 +50,15 @@ func (s *set) elems(text string) (out []setElem, err error) {
 	return out, nil
 }
 
-func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr) (out []setElem, err error) {
+// expandIP reads an address; only IPv4 ones may be ranges, and of two only the first.
+func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr, second bool) (out []setElem, err error) {
 	fam := s.family
 	lo, hi, err := addrRange(fam, text)
 	if err != nil {
 		return nil, err
+	}
+	if lo != hi && (second || fam == policy.V6) {
+		return nil, fmt.Errorf("%q: a plain address is wanted here", text)
 	}
 	if m := s.header.netmask; m != 0 {
 		lo, hi = maskBits(lo, fam == policy.V6, uint8(m)), maskBits(hi, fam == policy.V6, uint8(m))
@@ -190,16 +194,16 @@ func (s *set) extensions(e *setElem, words []string, now packet.Time) error {
 			t := int64(v)
 			timeout, has = &t, h.hasTimeout
 		case "packets":
-			e.packets, has = v, h.counters
+			e.packets, e.givenPackets, has = v, true, h.counters
 		case "bytes":
-			e.bytes, has = v, h.counters
+			e.bytes, e.givenBytes, has = v, true, h.counters
 		case "comment":
 			e.comment, has, ok = word, h.comment, len(word) <= 255
 		case "skbmark":
 			mark, mask, hasMask := strings.Cut(word, "/")
 			m := uint64(1<<32 - 1)
-			if v, ok = ParseUint(mark, 0, 1<<32-1); ok && hasMask {
-				m, ok = ParseUint(mask, 0, 1<<32-1)
+			if v, ok = parseHex(mark); ok && hasMask {
+				m, ok = parseHex(mask)
 			}
 			e.mark, e.mask, e.hasMark, has = uint32(v), uint32(m), true, h.skbinfo
 		case "skbprio":
@@ -226,6 +230,12 @@ func (s *set) extensions(e *setElem, words []string, now packet.Time) error {
 	return nil
 }
 
+// parseHex reads a mark as ipset wants it: in hexadecimal.
+func parseHex(word string) (uint64, bool) {
+	v, ok := ParseUint(word, 0, 1<<32-1)
+	return v, ok && strings.HasPrefix(word, "0x")
+}
+
 func (t *setTable) add(name, text string, words []string, exist bool, now packet.Time) error {
 	s, err := t.known(name)
 	if err != nil {
@@ -249,6 +259,9 @@ func (t *setTable) add(name, text string, words []string, exist bool, now packet
 		x.key, x.net = e.key, e.net
 		if old := s.get(&x); old != nil && !old.dead(now) && !exist {
 			return fmt.Errorf("set %s: %q is in it already", name, text)
+		}
+		if old := s.get(&x); old != nil {
+			x.keepCounters(old)
 		}
 		if !s.put(&x, now) {
 			return fmt.Errorf("set %s is full (maxelem %d)", name, s.header.maxelem)
@@ -287,6 +300,7 @@ func (t *setTable) addMember(s *set, text string, words []string, exist bool, no
 		if !exist && !s.list[i].dead(now) {
 			return fmt.Errorf("set %s: %q is in it already", s.name, text)
 		}
+		e.keepCounters(s.list[i])
 		s.list[i] = e
 		return nil
 	}

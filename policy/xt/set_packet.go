@@ -165,10 +165,10 @@ func (s *set) test(p *policy.Packet, d *setDims, q *setTest) (e setElem, in bool
 		defer s.mu.Unlock()
 	}
 	hit := s.lookup(k, net, p.Now)
-	if hit == nil {
-		return e, false
+	for hit != nil && !s.passes(hit, p, q, !q.noUpdate) {
+		hit = s.shorter(hit, p.Now)
 	}
-	if !s.passes(hit, p, q, !q.noUpdate) {
+	if hit == nil {
 		return e, false
 	}
 	if s.kind.hasNet() && q.returnNomatch {
@@ -189,18 +189,23 @@ func (s *set) passes(e *setElem, p *policy.Packet, q *setTest, update bool) bool
 	return q.packetsOp.holds(e.packets, q.packets) && q.bytesOp.holds(e.bytes, q.bytes)
 }
 
+// testList asks the members in their order. What the rule wants of counters it wants of the list's own.
 func (s *set) testList(p *policy.Packet, d *setDims, q *setTest) (setElem, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sub := *q
-	sub.noUpdate = q.noUpdate || q.noSub
+	sub := setTest{returnNomatch: q.returnNomatch, noUpdate: q.noUpdate || q.noSub}
 	for _, m := range s.list {
 		if m.dead(p.Now) {
 			continue
 		}
-		if e, in := m.member.test(p, d, &sub); in {
-			return e, s.passes(m, p, q, !q.noUpdate)
+		e, in := m.member.test(p, d, &sub)
+		if !in || !s.passes(m, p, q, !q.noUpdate) {
+			continue
 		}
+		if s.header.skbinfo {
+			e = *m
+		}
+		return e, true
 	}
 	return setElem{}, false
 }

@@ -143,11 +143,7 @@ func (s *set) appendElem(b []byte, e *setElem) []byte {
 }
 
 func appendProtoPort(b []byte, proto uint8, port uint16) []byte {
-	name := ProtocolName(proto)
-	if proto == protoICMPv6 {
-		name = "icmpv6"
-	}
-	b = append(append(b, name...), ':')
+	b = append(append(b, ProtocolName(proto)...), ':')
 	if proto == protoICMP || proto == protoICMPv6 {
 		// The name of exactly this code stands before that of the type, which means code 0.
 		for _, whole := range []bool{false, true} {
