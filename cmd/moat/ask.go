@@ -59,26 +59,37 @@ func (c *command) ownWords(cmd *cobra.Command, do func(ctx context.Context, args
 
 func (c *command) conntrack() *cobra.Command {
 	return c.ownWords(&cobra.Command{
-		Use: "conntrack {-L|-G|-D|-E|-F|-C|-S} [table] [options]", Short: "List, watch and delete tracked connections",
+		Use: "conntrack {-L|-G|-D|-I|-A|-U|-E|-F|-C|-S|-R} [table] [options]", Short: "List, watch, change and delete tracked connections",
 		Long: `Speaks conntrack(8)'s language about the connections of a running moat.
 
-Commands:  -L list   -G get one   -D delete   -E watch events   -F flush   -C count   -S statistics
-Tables:    conntrack (default), expect
+Commands:  -L list (-z and zero the counters)   -G get one   -D delete   -E watch events   -F flush   -C count   -S statistics
+           -I create   -A create unless it is there   -U update   -R FILE run the lines of a file ("-": standard input)
+Tables:    conntrack (default), expect, dying, unconfirmed
 Filters:   -s -d --orig-src --orig-dst ADDR[/LEN]   -r -q --reply-src --reply-dst ADDR[/LEN]   --mask-src --mask-dst
            -p PROTO  --sport --dport --reply-port-src --reply-port-dst PORT  --state STATE  --icmp-type --icmp-code --icmp-id
            -f ipv4|ipv6   -m MARK[/MASK]   -u STATUS   -w ZONE --orig-zone --reply-zone   --id ID   -l LABEL
-           -n --src-nat [ADDR[:PORT]]   -g --dst-nat [ADDR[:PORT]]   -j --any-nat [ADDR[:PORT]]
+           -n --src-nat [ADDR[:PORT]]   -g --dst-nat [ADDR[:PORT]]   -j --any-nat [ADDR[:PORT]]   --srckey --dstkey KEY (gre)
+Changes:   -t SECONDS   -m MARK[/MASK]   -u SEEN_REPLY,ASSURED,FIXED_TIMEOUT   --state STATE   --label-add L   --label-del [L]
 Events:    -e NEW,UPDATES,DESTROY
-Output:    -o extended,id,timestamp,ktimestamp,labels,xml,json   --format proc|ip_conntrack`,
+Output:    -o extended,id,timestamp,ktimestamp,labels,xml,json   -o save   --format proc|ip_conntrack`,
 		Example: `  moat conntrack -L -p tcp --dport 80
   moat conntrack -E -o timestamp -e NEW,DESTROY
   moat conntrack -D -s 192.168.1.10
+  moat conntrack -U -p tcp --dport 22 -t 86400
+  moat conntrack -L -o save > flows; moat conntrack -R flows
   moat conntrack -L --format proc`,
 	}, func(ctx context.Context, args []string) error {
-		if _, err := control.ParseQuery(args); err != nil {
+		query, err := control.ParseQuery(args)
+		if err != nil {
 			return err
 		}
-		return c.ask(ctx, &control.Request{Do: "conntrack", Args: args})
+		q := &control.Request{Do: "conntrack", Args: args}
+		if query.Command == 'R' {
+			if err := c.readInto(q, query.File); err != nil {
+				return err
+			}
+		}
+		return c.ask(ctx, q)
 	})
 }
 
@@ -102,20 +113,22 @@ connections survive it.
 		}
 		q := &control.Request{Do: "rules", Args: args}
 		if r.Verb == "restore" {
-			file := r.File
-			if file == "" {
-				file = "-"
-			}
-			if q.In, err = c.readFile(file); err != nil {
+			if err := c.readInto(q, r.File); err != nil {
 				return err
-			}
-			q.Name = "standard input"
-			if file != "-" {
-				q.Name = file
 			}
 		}
 		return c.ask(ctx, q)
 	})
+}
+
+// readInto puts a file into a request; "" and "-" are standard input.
+func (c *command) readInto(q *control.Request, file string) (err error) {
+	q.Name = file
+	if file == "" || file == "-" {
+		file, q.Name = "-", "standard input"
+	}
+	q.In, err = c.readFile(file)
+	return err
 }
 
 func (c *command) route() *cobra.Command {

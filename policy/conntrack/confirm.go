@@ -46,14 +46,7 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 		winner = t.holder(now, sr, hr, c, Reply)
 	}
 	if winner == nil {
-		if e := c.extension(); e != nil {
-			e.start.Store(int64(now))
-		}
-		c.SetStatus(StatusConfirmed)
-		t.chain(&t.shards[so], c, Original, ho)
-		t.chain(&t.shards[sr], c, Reply, hr)
-		t.shards[so].wheel.place(t, c)
-		c.hold()
+		t.enter(now, c, ho, hr)
 		t.unlock2(so, sr)
 		t.confirmed(c)
 		return packet.ReasonNone
@@ -74,6 +67,19 @@ func (t *Table) insert(now packet.Time, ref *Ref) packet.Reason {
 	}
 	t.stats.clashResolve.Add(1)
 	return packet.ReasonNone
+}
+
+// enter puts c into hash and wheel, which then hold it; the caller holds the shards of both tuples.
+func (t *Table) enter(now packet.Time, c *Conn, ho, hr uint64) {
+	if e := c.extension(); e != nil {
+		e.start.Store(int64(now))
+	}
+	so, sr := &t.shards[t.shardOf(ho)], &t.shards[t.shardOf(hr)]
+	c.SetStatus(StatusConfirmed)
+	t.chain(so, c, Original, ho)
+	t.chain(sr, c, Reply, hr)
+	so.wheel.place(t, c)
+	c.hold()
 }
 
 func (t *Table) confirmed(c *Conn) {

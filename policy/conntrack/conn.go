@@ -85,11 +85,7 @@ func (c *Conn) Labels() (l [16]byte) {
 
 // SetLabel sets label bit n (0 to 127) and reports whether it was clear before.
 func (c *Conn) SetLabel(n int) bool {
-	if n < 0 || n > 127 {
-		return false
-	}
-	bit := uint32(1) << (n % 32)
-	if c.addExt().labels[n/32].Or(bit)&bit != 0 {
+	if n < 0 || n > 127 || !c.addLabel(n) {
 		return false
 	}
 	c.cache(CauseLabel)

@@ -67,6 +67,7 @@ type Event struct {
 	Status   Status
 	Mark     uint32
 	Timeout  time.Duration // that is left, never below 0
+	Tags     [2]uint32     // SCTP's verification tags, by Dir
 	State    string        // TCP or SCTP state; "" unless the message carries the protocol's part
 	Helper   string
 	HasAcct  bool
@@ -163,6 +164,11 @@ func (c *Conn) Snapshot(now packet.Time) Event {
 	ev := Event{
 		Time: now, ID: c.seq, Orig: c.tuple[Original], Reply: c.tuple[Reply], Status: c.Status(), Mark: c.Mark(),
 		Timeout: max(c.Expires().Sub(now), 0), State: c.StateName(), Helper: c.HelperName(),
+	}
+	if ev.Orig.Proto == packet.ProtoSCTP {
+		c.lock.Lock()
+		ev.Tags = c.sctp().vtag
+		c.lock.Unlock()
 	}
 	if e := c.extension(); e != nil {
 		ev.HasAcct, ev.HasStamp = e.hasAcct, e.hasStamp

@@ -127,32 +127,12 @@ func (x *look) begin(k Tuple) (*Conn, packet.Reason) {
 		return nil, packet.ReasonNone
 	}
 	reply.Zone = x.zones[Reply]
-	h := t.hash(&k)
-	if n := t.count.Add(1); x.par.Max > 0 && n > int64(x.par.Max) && !t.earlyDrop(x.now, h) {
-		t.count.Add(-1)
-		t.stats.drop.Add(1)
-		return nil, packet.ReasonConntrackFull
-	}
-	number := t.shardOf(h)
-	s := &t.shards[number]
-	s.mu.Lock()
-	c := s.alloc(t, number)
-	s.mu.Unlock()
+	c := t.blank(x.now, x.par, k, reply)
 	if c == nil {
-		t.count.Add(-1)
 		t.stats.drop.Add(1)
 		return nil, packet.ReasonConntrackFull
 	}
-	c.tuple[Original], c.tuple[Reply] = k, reply
-	c.seq = t.seq.Add(1)
-	c.refs.Store(1)
 	x.cacheEvents(c)
-	if x.par.Acct {
-		c.addExt().hasAcct = true
-	}
-	if x.par.Timestamp {
-		c.addExt().hasStamp = true
-	}
 	x.fromTemplate(c)
 	if e := t.takeExpect(x.now, &k, x.zones); e != nil {
 		t.expected(c, e, x)
@@ -162,6 +142,34 @@ func (x *look) begin(k Tuple) (*Conn, packet.Reason) {
 		t.assignByPort(c)
 	}
 	return c, packet.ReasonNone
+}
+
+// blank is a connection that nothing but its caller knows of (nf_conntrack_alloc); nil where the table is full.
+func (t *Table) blank(now packet.Time, par *Params, k, reply Tuple) *Conn {
+	h := t.hash(&k)
+	if n := t.count.Add(1); par.Max > 0 && n > int64(par.Max) && !t.earlyDrop(now, h) {
+		t.count.Add(-1)
+		return nil
+	}
+	number := t.shardOf(h)
+	s := &t.shards[number]
+	s.mu.Lock()
+	c := s.alloc(t, number)
+	s.mu.Unlock()
+	if c == nil {
+		t.count.Add(-1)
+		return nil
+	}
+	c.tuple[Original], c.tuple[Reply] = k, reply
+	c.seq = t.seq.Add(1)
+	c.refs.Store(1)
+	if par.Acct {
+		c.addExt().hasAcct = true
+	}
+	if par.Timestamp {
+		c.addExt().hasStamp = true
+	}
+	return c
 }
 
 func (x *look) fromTemplate(c *Conn) {

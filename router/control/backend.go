@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/moat-router/moat/policy"
+	"github.com/moat-router/moat/policy/conntrack"
 	"github.com/moat-router/moat/router/control/ctfmt"
 )
 
@@ -15,6 +16,13 @@ type Backend interface {
 	Expectations(f func(*ctfmt.Expectation) bool)
 	// DeleteFlows ends the connections for which match returns true, and returns their number.
 	DeleteFlows(match func(*ctfmt.Flow) bool) int
+	// CreateFlow makes a connection by hand.
+	CreateFlow(s *conntrack.Spec) error
+	// UpdateFlows changes the connections for which match returns true, calls each with those that are different now,
+	// and returns their number.
+	UpdateFlows(match func(*ctfmt.Flow) bool, ch *conntrack.Change, each func(*ctfmt.Flow)) int
+	// ZeroFlows sets the counters of the connections for which match returns true to 0, and calls each with what they were.
+	ZeroFlows(match func(*ctfmt.Flow) bool, each func(*ctfmt.Flow))
 	// FlushFlows and FlushExpectations end all of them.
 	FlushFlows()
 	FlushExpectations()

@@ -8,11 +8,19 @@ import (
 )
 
 // conntrack answers conntrack(8). Counts go to standard error, as there.
-func (s *Server) conntrack(ctx context.Context, args []string, a *answer) error {
-	q, err := ParseQuery(args)
+func (s *Server) conntrack(ctx context.Context, r *Request, a *answer) error {
+	q, err := ParseQuery(r.Args)
 	if err != nil {
 		return err
 	}
+	if q.Command == 'R' {
+		return s.loadFlows(ctx, r, a)
+	}
+	return s.ask(ctx, q, a)
+}
+
+// ask runs one command.
+func (s *Server) ask(ctx context.Context, q *Query, a *answer) error {
 	expect := q.Table == "expect"
 	switch q.Command {
 	case 'L':
@@ -24,6 +32,10 @@ func (s *Server) conntrack(ctx context.Context, args []string, a *answer) error 
 		return s.getFlow(q, a)
 	case 'D':
 		return s.deleteFlows(q, a)
+	case 'I', 'A':
+		return s.createFlow(q, a)
+	case 'U':
+		s.updateFlows(q, a)
 	case 'E':
 		return s.streamEvents(ctx, q, a)
 	case 'F':
@@ -59,7 +71,7 @@ func (p *printer) flow(f *ctfmt.Flow) {
 	p.buf = p.buf[:0]
 	switch p.q.Format {
 	case FormatXML:
-		if p.n == 1 {
+		if p.n == 1 && p.document() {
 			p.buf = append(p.buf, ctfmt.XMLHeader...)
 		}
 		p.buf = ctfmt.AppendFlowXML(p.buf, f, p.q.Output)
@@ -69,22 +81,42 @@ func (p *printer) flow(f *ctfmt.Flow) {
 		p.buf = ctfmt.AppendProc(p.buf, f)
 	case FormatIPConntrack:
 		p.buf = ctfmt.AppendIPConntrack(p.buf, f)
+	case FormatSave:
+		p.buf = ctfmt.AppendSave(p.buf, f, p.verb())
 	default:
 		p.buf = ctfmt.AppendFlow(p.buf, f, p.q.Output)
 	}
 	p.a.write(append(p.buf, '\n'))
 }
 
+// document tells whether XML stands in a document: what changes flows prints them alone, as conntrack-tools does.
+func (p *printer) document() bool { return p.q.Command == 'L' || p.q.Command == 'G' }
+
+// verb is the command with which -o save begins.
+func (p *printer) verb() string {
+	if p.q.Command == 'D' {
+		return "-D"
+	}
+	return "-A"
+}
+
 func (p *printer) end(what string) {
-	if p.q.Format == FormatXML && p.n > 0 {
+	if p.q.Format == FormatXML && p.n > 0 && p.document() {
 		p.a.printf(ctfmt.XMLFooter)
+	}
+	if p.q.quiet {
+		return
 	}
 	p.a.errorf("moat: %d %s.\n", p.n, what)
 }
 
 func (s *Server) listFlows(q *Query, a *answer) error {
 	p := &printer{q: q, a: a}
-	if q.Table == "conntrack" {
+	switch {
+	case q.Table != "conntrack":
+	case q.Zero:
+		s.backend.ZeroFlows(q.Filter.Match, p.flow)
+	default:
 		s.backend.Flows(func(f *ctfmt.Flow) bool {
 			if q.Filter.Match(f) {
 				p.flow(f)
@@ -205,6 +237,11 @@ func (q *Query) event(e *ctfmt.Event) []byte {
 		b = ctfmt.AppendEventXML(b, e, q.Output)
 	case FormatJSON:
 		b = ctfmt.AppendEventJSON(b, e)
+	case FormatSave:
+		if e.Flow == nil {
+			return nil
+		}
+		b = ctfmt.AppendSave(b, e.Flow, [...]string{"-A", "-U", "-D"}[e.Kind])
 	default:
 		b = ctfmt.AppendEvent(b, e, q.Output)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +27,7 @@ type fake struct {
 	sub      func(*ctfmt.Event)
 	waiting  chan struct{} // closed once somebody subscribes
 	restored Restore
+	changed  *conntrack.Change
 }
 
 func tuple(proto uint8, src, dst string, sport, dport uint16) conntrack.Tuple {
@@ -42,8 +44,9 @@ func newFake() *fake {
 		flow(tuple(17, "fd00:1::10", "fd00:f::9", 5000, 53), tuple(17, "fd00:f::9", "fd00:1::10", 53, 5000)),
 		flow(tuple(1, "192.168.1.10", "198.51.100.9", 77, 8<<8), tuple(1, "198.51.100.9", "192.168.1.10", 77, 0)),
 	}
+	f.flows[0].Status = conntrack.StatusSrcNAT | conntrack.StatusNATDoneMask
 	f.flows[1].State, f.flows[1].Mark = "ESTABLISHED", 0x17
-	f.flows[1].Status = conntrack.StatusSeenReply | conntrack.StatusAssured | conntrack.StatusDstNAT
+	f.flows[1].Status = conntrack.StatusSeenReply | conntrack.StatusAssured | conntrack.StatusDstNAT | conntrack.StatusNATDoneMask
 	f.flows[3].Status = conntrack.StatusSeenReply
 	return f
 }
@@ -69,6 +72,31 @@ func (f *fake) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
 	}
 	f.flows = rest
 	return n
+}
+func (f *fake) CreateFlow(s *conntrack.Spec) error {
+	for i := range f.flows {
+		if f.flows[i].Orig == s.Tuple[conntrack.Original] {
+			return conntrack.ErrExists
+		}
+	}
+	f.flows = append(f.flows, ctfmt.Flow{
+		Orig: s.Tuple[conntrack.Original], Reply: s.Tuple[conntrack.Reply], Timeout: int64(s.Timeout / time.Second), State: s.State,
+		Status: s.Status, Mark: s.Mark, Zone: max(s.Tuple[0].Zone, s.Tuple[1].Zone), Tags: s.Tags, Use: 1,
+	})
+	return nil
+}
+func (f *fake) UpdateFlows(match func(*ctfmt.Flow) bool, ch *conntrack.Change, each func(*ctfmt.Flow)) (n int) {
+	f.changed = ch
+	for i := range f.flows {
+		if match(&f.flows[i]) {
+			each(&f.flows[i])
+			n++
+		}
+	}
+	return n
+}
+func (f *fake) ZeroFlows(match func(*ctfmt.Flow) bool, each func(*ctfmt.Flow)) {
+	f.UpdateFlows(match, nil, each)
 }
 func (f *fake) FlushFlows()                      { f.flows = nil }
 func (f *fake) FlushExpectations()               {}

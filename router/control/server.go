@@ -79,7 +79,7 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 func (s *Server) do(ctx context.Context, r *Request, a *answer) error {
 	switch r.Do {
 	case "conntrack":
-		return s.conntrack(ctx, r.Args, a)
+		return s.conntrack(ctx, r, a)
 	case "rules":
 		return s.rules(r, a)
 	case "route":

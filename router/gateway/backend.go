@@ -35,7 +35,7 @@ func (b *backend) flow(e *conntrack.Event) *ctfmt.Flow {
 	f := &ctfmt.Flow{
 		Orig: e.Orig, Reply: e.Reply, State: e.State, Status: e.Status, Mark: e.Mark, ID: e.ID, Use: 1,
 		Timeout: int64(e.Timeout / time.Second), Zone: max(e.Orig.Zone, e.Reply.Zone),
-		Acct: e.HasAcct, Packets: e.Packets, Bytes: e.Bytes, Labels: e.Labels, Helper: e.Helper, Now: b.wall(e.Time),
+		Acct: e.HasAcct, Packets: e.Packets, Bytes: e.Bytes, Labels: e.Labels, Tags: e.Tags, Helper: e.Helper, Now: b.wall(e.Time),
 	}
 	switch {
 	case e.Orig.Zone != 0 && e.Reply.Zone == 0:
@@ -89,16 +89,11 @@ func (b *backend) Expectations(f func(*ctfmt.Expectation) bool) {
 }
 
 func (b *backend) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
-	now := b.r.Time()
-	t := b.r.Conntrack()
-	all, done := t.Sorted()
-	defer done()
-	for _, c := range all {
-		e := c.Snapshot(now)
-		if c.Expires() > now && match(b.flow(&e)) && t.Kill(now, c) {
+	b.matching(match, func(c *conntrack.Conn, _ *ctfmt.Flow) {
+		if b.r.Conntrack().Kill(b.r.Time(), c) {
 			n++
 		}
-	}
+	})
 	return n
 }
 

@@ -2,9 +2,9 @@
 //
 // # Overview
 //
-// Flow is a copy of one connection for people: plain values, no locks. Five forms of it exist: the text of
-// "conntrack -L", its XML, JSON of our own (conntrack-tools 1.4.7 has none), and the lines of /proc/net/nf_conntrack and
-// of the older /proc/net/ip_conntrack. Expectation is the same for expected connections.
+// Flow is a copy of one connection for people: plain values, no locks. Six forms of it exist: the text of
+// "conntrack -L", its XML, JSON of our own (conntrack-tools 1.4.7 has none), the command lines of "-o save", and the lines
+// of /proc/net/nf_conntrack and of the older /proc/net/ip_conntrack. Expectation is the same for expected connections.
 //
 // # A worked example
 //

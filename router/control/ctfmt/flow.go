@@ -21,6 +21,7 @@ type Flow struct {
 	Start, Stop time.Time // wall clock, zero without nf_conntrack_timestamp; Stop zero while it lives
 	Now         time.Time // the moment; for delta-time while it lives
 	Labels      [16]byte
+	Tags        [2]uint32 // verification tags of SCTP, by direction
 	Helper      string
 	Use         int
 	ID          uint32
@@ -103,15 +104,17 @@ func L4Name(proto uint8) string {
 // PortKind tells what a tuple's two numbers mean.
 type PortKind uint8
 
-// The kinds: none, ports, ICMP type, code and id, GRE keys.
+// The kinds: none, ports, ICMP type, code and id, GRE keys, and ports that are always 0: DCCP is tracked as generic (kernel
+// 6.18), but conntrack-tools knows that it has ports.
 const (
 	NoPorts PortKind = iota
 	Ports
 	ICMPPorts
 	GREKeys
+	ZeroPorts
 )
 
-// PortsOf gives the meaning for a protocol. DCCP is tracked as generic, without ports (kernel 6.18).
+// PortsOf gives the meaning for a protocol.
 func PortsOf(proto uint8) PortKind {
 	switch proto {
 	case 6, 17, 132, 136:
@@ -120,6 +123,8 @@ func PortsOf(proto uint8) PortKind {
 		return ICMPPorts
 	case 47:
 		return GREKeys
+	case 33:
+		return ZeroPorts
 	}
 	return NoPorts
 }

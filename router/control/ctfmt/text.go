@@ -118,12 +118,15 @@ func appendLabels(b []byte, labels *[16]byte) []byte {
 func appendTuple(b []byte, t *conntrack.Tuple, full bool) []byte {
 	b = append(appendAddr(append(b, "src="...), t.Src, full), ' ')
 	b = append(appendAddr(append(b, "dst="...), t.Dst, full), ' ')
+	if full && PortsOf(t.Proto) == ZeroPorts {
+		return b
+	}
 	return appendPorts(b, t)
 }
 
 func appendPorts(b []byte, t *conntrack.Tuple) []byte {
 	switch PortsOf(t.Proto) {
-	case Ports:
+	case Ports, ZeroPorts:
 		return fmt.Appendf(b, "sport=%d dport=%d ", t.SrcPort, t.DstPort)
 	case ICMPPorts:
 		return fmt.Appendf(b, "type=%d code=%d id=%d ", t.DstPort>>8, t.DstPort&0xff, t.SrcPort)
@@ -211,7 +214,7 @@ func AppendProc(b []byte, f *Flow) []byte {
 
 // AppendIPConntrack appends a line of the older /proc/net/ip_conntrack, which lacks the network protocol.
 func AppendIPConntrack(b []byte, f *Flow) []byte {
-	b = fmt.Appendf(b, "%-8s %d %d ", L4Name(f.Orig.Proto), f.Orig.Proto, max(f.Timeout, 0))
+	b = fmt.Appendf(b, "%-8s %d %d ", conntrack.ProtoName(f.Orig.Proto), f.Orig.Proto, max(f.Timeout, 0))
 	if f.State != "" {
 		b = append(append(b, f.State...), ' ')
 	}

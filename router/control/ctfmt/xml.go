@@ -93,7 +93,7 @@ func appendTupleXML(b []byte, dir string, t *conntrack.Tuple, f *Flow, d conntra
 		dir, num, name, appendAddr(nil, t.Src, false), appendAddr(nil, t.Dst, false))
 	b = fmt.Appendf(b, `<layer4 protonum="%d" protoname="%s">`, t.Proto, L4Name(t.Proto))
 	switch PortsOf(t.Proto) {
-	case Ports:
+	case Ports, ZeroPorts:
 		b = fmt.Appendf(b, "<sport>%d</sport><dport>%d</dport>", t.SrcPort, t.DstPort)
 	case GREKeys:
 		b = fmt.Appendf(b, "<srckey>%#x</srckey><dstkey>%#x</dstkey>", t.SrcPort, t.DstPort)
