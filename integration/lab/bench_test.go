@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moat-router/moat/integration/lab"
 	"github.com/moat-router/moat/integration/lab/livetest"
 	"github.com/moat-router/moat/stack/link"
+	"github.com/moat-router/moat/stack/netns/netnstest"
 )
 
 const chunk = 1 << 20
@@ -122,9 +124,31 @@ func grow(t lab.TB, routers, hosts int) *lab.Net {
 	return n
 }
 
+// BenchmarkLabOfThreeRoutersAndTwentyHosts is how long a lab takes to be up, and down.
 func BenchmarkLabOfThreeRoutersAndTwentyHosts(b *testing.B) {
-	for b.Loop() {
-		grow(b, 3, 20).Lab().Close()
+	for _, mode := range []lab.Mode{lab.Virtual, lab.Kernel} {
+		b.Run(string(mode), func(b *testing.B) {
+			if mode == lab.Kernel {
+				netnstest.Need(b)
+			}
+			var up, down time.Duration
+			for b.Loop() {
+				n := grow(b, 3, 20)
+				if mode == lab.Kernel {
+					n.Kernel()
+				}
+				start := time.Now()
+				l := n.Lab()
+				up += time.Since(start)
+				start = time.Now()
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+				down += time.Since(start)
+			}
+			b.ReportMetric(up.Seconds()*1000/float64(b.N), "ms-up")
+			b.ReportMetric(down.Seconds()*1000/float64(b.N), "ms-down")
+		})
 	}
 }
 

@@ -72,10 +72,11 @@ func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, e
 		if err != nil {
 			return nil, nil, err
 		}
+		h.keep(t)
 		d := &kernelDev{name: f.Name}
 		d.addrs.Store(new([]netip.Addr))
 		h.devs = append(h.devs, d)
-		cables = append(cables, l.plug(f, wire.Port{Name: c.Name, Link: t, // the network closes it
+		cables = append(cables, l.plug(f, wire.Port{Name: c.Name, Link: t, // the network closes it, too
 			Owns:    d.owns,
 			NextHop: func(src, dst netip.Addr) netip.Addr { return d.hop(h.view, src, dst) },
 		}))

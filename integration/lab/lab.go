@@ -176,10 +176,7 @@ func (l *Lab) Close() error {
 	if l.stop != nil {
 		l.stop()
 	}
-	errs := []error{l.endProcesses()}
-	for _, h := range l.hosts {
-		errs = append(errs, h.machine.Close())
-	}
+	errs := []error{l.endProcesses(), l.closeHosts()}
 	for _, s := range l.segments {
 		errs = append(errs, s.Close())
 	}
@@ -188,6 +185,22 @@ func (l *Lab) Close() error {
 		r.Router.Close()
 	}
 	l.clock.close()
+	return errors.Join(errs...)
+}
+
+// closeHosts closes kernel hosts all at once: the kernel makes whoever removes a device wait, and does not mind how many
+// wait.
+func (l *Lab) closeHosts() error {
+	errs := make([]error, len(l.hosts))
+	var wg sync.WaitGroup
+	for i, h := range l.hosts {
+		if l.Mode == Virtual {
+			errs[i] = h.machine.Close()
+			continue
+		}
+		wg.Go(func() { errs[i] = h.machine.Close() })
+	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 
