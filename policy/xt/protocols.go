@@ -88,6 +88,9 @@ func servicePort(name, proto string) (uint16, bool) {
 	return 0, false
 }
 
+// ServicePort is the port of a service by its name, with any protocol.
+func ServicePort(name string) (port uint16, ok bool) { return servicePort(name, "") }
+
 // appendPort prints a port for a listing: by name, if it has one and numeric is false.
 func appendPort(b []byte, port uint16, proto string, numeric bool) []byte {
 	if !numeric {
