@@ -64,7 +64,8 @@ func (c *command) conntrack() *cobra.Command {
 
 Commands:  -L list (-z and zero the counters)   -G get one   -D delete   -E watch events   -F flush   -C count   -S statistics
            -I create   -A create unless it is there   -U update   -R FILE run the lines of a file ("-": standard input)
-Tables:    conntrack (default), expect, dying, unconfirmed
+Tables:    conntrack (default), expect, dying, unconfirmed;
+           bindings: what NAT rules with --mapping and --filtering have promised (-L, -C, -F)
 Filters:   -s -d --orig-src --orig-dst ADDR[/LEN]   -r -q --reply-src --reply-dst ADDR[/LEN]   --mask-src --mask-dst
            -p PROTO  --sport --dport --reply-port-src --reply-port-dst PORT  --state STATE  --icmp-type --icmp-code --icmp-id
            -f ipv4|ipv6   -m MARK[/MASK]   -u STATUS   -w ZONE --orig-zone --reply-zone   --id ID   -l LABEL
@@ -77,6 +78,7 @@ Output:    -o extended,id,timestamp,ktimestamp,labels,xml,json   -o save   --for
   moat conntrack -D -s 192.168.1.10
   moat conntrack -U -p tcp --dport 22 -t 86400
   moat conntrack -L -o save > flows; moat conntrack -R flows
+  moat conntrack -L bindings -s 192.168.1.10
   moat conntrack -L --format proc`,
 	}, func(ctx context.Context, args []string) error {
 		query, err := control.ParseQuery(args)

@@ -80,7 +80,7 @@ func load(file string) (*config.Config, *router.Router, error) {
 	if err != nil {
 		return nil, nil, caller(err)
 	}
-	r, err := router.New(rc)
+	r, err := gateway.NewRouter(cfg, rc)
 	return cfg, r, caller(err)
 }
 

@@ -127,3 +127,19 @@ func TestRulesPrintWhatIptablesPrints(t *testing.T) {
 		}
 	}
 }
+
+func TestBindingsOfARunningGatewayAreListedAndFlushed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, world{rules: "*filter\nCOMMIT\n", more: "nat: restricted\n"})
+	listenUDP(t, w.outside, "192.168.42.2:7")
+	external, _, _ := strings.Cut(exchange(t, w.inside, "192.168.42.2:7", "moat"), " ") // as the server has seen it
+	want := "external=" + external + " mapping=endpoint-independent filtering=address-dependent callers=1 connections=1\n"
+	out := w.mustAsk("conntrack", "-L", "bindings", "-p", "udp")
+	if !strings.Contains(out, " internal=192.168.1.10:") || !strings.HasSuffix(out, want) || strings.Count(out, "\n") != 1 {
+		t.Errorf("%q, want one line with %q", out, want)
+	}
+	w.mustAsk("conntrack", "-F", "bindings")
+	if out := w.mustAsk("conntrack", "-C", "bindings"); out != "0\n" {
+		t.Errorf("after -F there are %s", out)
+	}
+}

@@ -13,6 +13,7 @@ type Config struct {
 	Routes     []string    `mapstructure:"routes" yaml:"routes,omitempty"`     // words of "ip route add"
 	IPRules    []string    `mapstructure:"ip_rules" yaml:"ip_rules,omitempty"` // words of "ip rule add", without these
 	Rules      Rules       `mapstructure:"rules" yaml:"rules,omitempty"`
+	NAT        string      `mapstructure:"nat" yaml:"nat,omitempty"`   // a behaviour, as "full-cone" or "full-cone on wan": one more masquerading rule
 	Sets       string      `mapstructure:"sets" yaml:"sets,omitempty"` // "ipset save" text, or a file with it
 	Profile    string      `mapstructure:"profile" yaml:"profile"`
 	Sysctls    []string    `mapstructure:"sysctls" yaml:"sysctls,omitempty"` // "name=value"
@@ -37,6 +38,8 @@ type Config struct {
 	V4       Source `mapstructure:"-" yaml:"-"`
 	V6       Source `mapstructure:"-" yaml:"-"`
 	SetsText Source `mapstructure:"-" yaml:"-"`
+	// NATRules is iptables-save text that NAT stands for, to be added to V4; empty if there is none.
+	NATRules string `mapstructure:"-" yaml:"-"`
 
 	base   *sysctl.Values
 	values *sysctl.Values

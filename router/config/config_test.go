@@ -39,6 +39,10 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"unknown key", base + "firewall: yes\n", `f.yaml:6: firewall: unknown key; keys: conntrack, control, defrag, http`},
 		{"unknown key inside", "interfaces:\n  - name: wan\n    ip: 1.2.3.4/24\n", `f.yaml:3: interfaces[0].ip: unknown key; keys: addresses, mtu, name, peer, rx_checksum_offload, tun`},
 		{"reserved", base + "leak_guard: on\n", `f.yaml:6: leak_guard: this version has no such setting; let rules drop what leaks`},
+		{"nat without a way out", base + "nat: full-cone\n", `f.yaml:6: nat: "full-cone": there is no default route that says which side is outside: want "full-cone on INTERFACE"`},
+		{"nat by no name", base + "nat: conical on wan\n", `f.yaml:6: nat: "conical" is not a NAT behaviour: want full-cone, restricted`},
+		{"nat on nothing", base + "nat: full-cone on eth9\n", `f.yaml:6: nat: there is no interface "eth9": there is wan`},
+		{"nat as a list", base + "nat: [full-cone]\n", `f.yaml:6: nat: is a list, and must be text`},
 		{"reserved inside", "interfaces:\n  - {name: wan, zone: 5}\n", `f.yaml:2: interfaces[0].zone: this version has no such setting; conntrack zones are set by rules`},
 		{"twice", base + "queues: 1\nqueues: 2\n", `f.yaml:7: queues: stands here a second time, the first is on line 6; keep one of them`},
 		{"no value", base + "routes:\n", `f.yaml:6: routes: has no value; give it one or remove the line`},
@@ -286,5 +290,21 @@ func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestNATStandsForARule(t *testing.T) {
+	t.Parallel()
+	const wan = "interfaces: [{name: lan, addresses: [10.0.0.1/24]}, {name: wan, addresses: [192.0.2.1/24]}]\n"
+	for _, tt := range []struct{ text, want string }{
+		{wan, ""},
+		{wan + "nat: restricted on lan\n", "*nat\n-A POSTROUTING -o lan -j MASQUERADE --mapping endpoint-independent --filtering address-dependent\nCOMMIT\n"},
+		{wan + "routes: [default via 192.0.2.254]\nnat: cgnat\n",
+			"*nat\n-A POSTROUTING -o wan -j MASQUERADE --mapping endpoint-independent --filtering endpoint-independent --port-assignment random\nCOMMIT\n"},
+	} {
+		c, err := Parse("f.yaml", []byte(tt.text), ".")
+		if err != nil || c.NATRules != tt.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", tt.text, err, c.NATRules, tt.want)
+		}
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/moat-router/moat/policy/nat"
 	"github.com/moat-router/moat/router/fib"
 	"github.com/moat-router/moat/router/sysctl"
 )
@@ -19,6 +21,7 @@ func (c *checker) meaning(cfg *Config) {
 	if len(c.errs) == 0 { // routes make sense only over interfaces that do
 		c.routes(cfg)
 	}
+	c.nat(cfg)
 	c.sysctls(cfg)
 	c.listen(cfg)
 	cfg.V4 = c.source(cfg, "rules.v4", cfg.Rules.V4, "rules", "*")
@@ -199,6 +202,27 @@ func (c *checker) routes(cfg *Config) {
 		if err := cfg.fib.Command("rule add " + cfg.IPRules[i]); err != nil {
 			c.at(index("ip_rules", i), "%s", inner(err))
 		}
+	}
+}
+
+// nat reads the shorthand for a behaviour; its side is outside by which the default route leads.
+func (c *checker) nat(cfg *Config) {
+	var names []string
+	for i := range cfg.Interfaces {
+		names = append(names, cfg.Interfaces[i].Name)
+	}
+	uplink := ""
+	if lines, err := cfg.fib.Build().RouteLines(false, "main"); err == nil {
+		for _, line := range lines {
+			f := strings.Fields(line)
+			if i := slices.Index(f, "dev"); i > 0 && i+1 < len(f) && f[0] == "default" && uplink == "" {
+				uplink = f[i+1]
+			}
+		}
+	}
+	var err error
+	if cfg.NATRules, err = nat.Masquerade(cfg.NAT, names, uplink); err != nil {
+		c.at("nat", "%v", err)
 	}
 }
 

@@ -49,6 +49,7 @@ var schema = map[string]field{
 	"routes":           {kind: list},
 	"ip_rules":         {kind: list},
 	"rules":            {kind: mapping, sub: map[string]field{"v4": {kind: text}, "v6": {kind: text}}},
+	"nat":              {kind: text},
 	"sets":             {kind: text},
 	"profile":          {kind: choice, choices: []string{"linux", "rfc4787", "tutorial"}},
 	"sysctls":          {kind: list},
@@ -74,7 +75,6 @@ var schema = map[string]field{
 // reserved are names that mean something to other routers of this kind, and nothing to this version: refused with a
 // reason instead of "unknown".
 var reserved = map[string]string{
-	"nat":        "NAT is written as rules: -t nat in rules.v4 and rules.v6",
 	"attach":     "interfaces are TUN devices, which moat makes by itself",
 	"zone":       "conntrack zones are set by rules: -t raw -j CT --zone",
 	"leak_guard": "let rules drop what leaks: -m conntrack --ctstate INVALID -j DROP in FORWARD",

@@ -14,6 +14,8 @@ type Backend interface {
 	Flows(f func(*ctfmt.Flow) bool)
 	// Expectations does the same for expected connections.
 	Expectations(f func(*ctfmt.Expectation) bool)
+	// Bindings does the same for the bindings of rules with NAT behaviours; f must not call the router.
+	Bindings(f func(*ctfmt.Binding) bool)
 	// DeleteFlows ends the connections for which match returns true, and returns their number.
 	DeleteFlows(match func(*ctfmt.Flow) bool) int
 	// CreateFlow makes a connection by hand.
@@ -23,9 +25,10 @@ type Backend interface {
 	UpdateFlows(match func(*ctfmt.Flow) bool, ch *conntrack.Change, each func(*ctfmt.Flow)) int
 	// ZeroFlows sets the counters of the connections for which match returns true to 0, and calls each with what they were.
 	ZeroFlows(match func(*ctfmt.Flow) bool, each func(*ctfmt.Flow))
-	// FlushFlows and FlushExpectations end all of them.
+	// FlushFlows, FlushExpectations and FlushBindings end all of them.
 	FlushFlows()
 	FlushExpectations()
+	FlushBindings()
 	// Count is the number of connections and of expectations.
 	Count() (flows, expectations int)
 	// ConntrackStats are the counters of "conntrack -S", a row for each worker.

@@ -21,6 +21,9 @@ func (s *Server) conntrack(ctx context.Context, r *Request, a *answer) error {
 
 // ask runs one command.
 func (s *Server) ask(ctx context.Context, q *Query, a *answer) error {
+	if q.Table == "bindings" {
+		return s.bindings(q, a)
+	}
 	expect := q.Table == "expect"
 	switch q.Command {
 	case 'L':

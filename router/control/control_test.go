@@ -28,6 +28,7 @@ type fake struct {
 	waiting  chan struct{} // closed once somebody subscribes
 	restored Restore
 	changed  *conntrack.Change
+	flushed  bool
 }
 
 func tuple(proto uint8, src, dst string, sport, dport uint16) conntrack.Tuple {
@@ -61,6 +62,24 @@ func (f *fake) Flows(g func(*ctfmt.Flow) bool) {
 	}
 }
 func (f *fake) Expectations(func(*ctfmt.Expectation) bool) {}
+func (f *fake) Bindings(g func(*ctfmt.Binding) bool) {
+	at := func(s string) ctfmt.Endpoint {
+		ap := netip.MustParseAddrPort(s)
+		return ctfmt.Endpoint{Addr: packet.AddrFrom(ap.Addr()), Port: ap.Port()}
+	}
+	for _, b := range []ctfmt.Binding{
+		{Proto: 17, Timeout: 287, Internal: at("192.168.1.10:4000"), External: at("203.0.113.1:4000"), Mapping: "endpoint-independent",
+			Filtering: "address-dependent", Callers: 2, Connections: 1},
+		{Proto: 6, Internal: at("192.168.1.11:5000"), External: at("203.0.113.1:61000"), Destination: "198.51.100.9:80",
+			Mapping: "address-and-port-dependent", Filtering: "address-and-port-dependent", Callers: 1, Connections: 1, Zone: 3},
+		{Proto: 17, V6: true, Timeout: 30, Internal: at("[fd00:1::10]:7"), External: at("[2001:db8::1]:7"), Mapping: "endpoint-independent", Filtering: "endpoint-independent"},
+	} {
+		if !g(&b) {
+			return
+		}
+	}
+}
+func (f *fake) FlushBindings() { f.flushed = true }
 func (f *fake) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
 	var rest []ctfmt.Flow
 	for i := range f.flows {
@@ -218,6 +237,8 @@ func TestMistakesOfTheCallerExitWithTwo(t *testing.T) {
 		{"conntrack", "", "no command"},
 		{"conntrack", "-L -F", "two commands"},
 		{"conntrack", "-L bogus", `"bogus" is not a table`},
+		{"conntrack", "-D bindings", "-D does not know the table bindings"},
+		{"conntrack", "-L bindings -o xml", "bindings are listed as text, or with -o json"},
 		{"conntrack", "-L -p foo", `"foo" is not a protocol`},
 		{"conntrack", "-L -s 1.2.3", `"1.2.3" is not an IP address`},
 		{"conntrack", "-L -s 1.2.3.4/33", "0 to 32"},
@@ -446,5 +467,32 @@ func TestAPathTooLongForASocketIsSaidSo(t *testing.T) {
 	_, err := Listen(filepath.Join(short(t), strings.Repeat("x", 120), "moat.sock"))
 	if err == nil || !strings.Contains(err.Error(), "choose a shorter one with --control") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestBindingsAreATableOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	const first = "udp      17 287 internal=192.168.1.10:4000 external=203.0.113.1:4000 mapping=endpoint-independent filtering=address-dependent callers=2 connections=1\n"
+	const second = "tcp      6 0 internal=192.168.1.11:5000 external=203.0.113.1:61000 destination=198.51.100.9:80 mapping=address-and-port-dependent filtering=address-and-port-dependent callers=1 connections=1 zone=3\n"
+	const third = "ipv6     10 udp      17 30 internal=[fd00:1::10]:7 external=[2001:db8::1]:7 mapping=endpoint-independent filtering=endpoint-independent callers=0 connections=0\n"
+	f := newFake()
+	path := serve(t, f)
+	for _, tt := range []struct{ args, out, errs string }{
+		{"-L bindings -f ipv4", first + second, "moat: 2 bindings have been shown.\n"},
+		{"-L bindings -p udp -s 192.168.1.0/24", first, "moat: 1 bindings have been shown.\n"},
+		{"-L bindings -p tcp --reply-port-dst 61000", second, "moat: 1 bindings have been shown.\n"},
+		{"-L bindings -f ipv6 -o extended", third, "moat: 1 bindings have been shown.\n"},
+		{"-L bindings -w 3 -o json", `{"l3":"ipv4","l4":"tcp","proto":6,"timeout":0,"internal":"192.168.1.11:5000","external":"203.0.113.1:61000",` +
+			`"destination":"198.51.100.9:80","mapping":"address-and-port-dependent","filtering":"address-and-port-dependent","callers":1,"connections":1,"zone":3}` + "\n",
+			"moat: 1 bindings have been shown.\n"},
+		{"-C bindings", "3\n", ""},
+		{"-F bindings", "", "moat: binding table has been emptied.\n"},
+	} {
+		if code, out, errs := call(t, path, &Request{Do: "conntrack", Args: strings.Fields(tt.args)}); code != 0 || out != tt.out || errs != tt.errs {
+			t.Errorf("%s: exit %d\n%q\nwant\n%q\n%s", tt.args, code, out, tt.out, errs)
+		}
+	}
+	if !f.flushed {
+		t.Error("-F bindings reached nobody")
 	}
 }

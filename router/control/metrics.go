@@ -12,6 +12,7 @@ type Metrics struct {
 	Flows        int
 	FlowsMax     int // nf_conntrack_max
 	Expectations int
+	Bindings     int              // of rules with NAT behaviours
 	Conntrack    []ConntrackStats // summed up
 	Links        []LinkInfo
 	FragsHeld    int // datagrams that wait for fragments
@@ -31,6 +32,7 @@ var (
 	descFlows        = desc("conntrack_entries", "Connections that are tracked.")
 	descFlowsMax     = desc("conntrack_entries_limit", "The most connections that may be tracked (nf_conntrack_max).")
 	descExpectations = desc("conntrack_expectations", "Expected connections.")
+	descBindings     = desc("nat_bindings", "NAT bindings of rules with --mapping and --filtering.")
 	descConntrack    = desc("conntrack_total", "Counters of conntrack -S, summed over workers.", "counter")
 	descRxPackets    = desc("link_receive_packets_total", "Packets that arrived.", "link")
 	descRxBytes      = desc("link_receive_bytes_total", "Bytes that arrived.", "link")
@@ -43,7 +45,7 @@ var (
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descDrops, descFlows, descFlowsMax, descExpectations, descConntrack, descRxPackets,
+	for _, d := range []*prometheus.Desc{descDrops, descFlows, descFlowsMax, descExpectations, descBindings, descConntrack, descRxPackets,
 		descRxBytes, descRxDropped, descTxPackets, descTxBytes, descTxDropped, descUp, descFrags} {
 		ch <- d
 	}
@@ -63,6 +65,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descFlows, m.Flows)
 	gauge(descFlowsMax, m.FlowsMax)
 	gauge(descExpectations, m.Expectations)
+	gauge(descBindings, m.Bindings)
 	gauge(descFrags, m.FragsHeld)
 	var sum ConntrackStats
 	for _, s := range m.Conntrack {

@@ -11,7 +11,7 @@ import (
 // Query is a parsed command line of conntrack-tools.
 type Query struct {
 	Command byte   // L, G, D, I, A, U, E, F, C, S, R
-	Table   string // conntrack, expect; dying and unconfirmed are always empty here
+	Table   string // conntrack, expect, bindings; dying and unconfirmed are always empty here
 	Filter  Filter
 	New     *conntrack.Spec   // -I, -A
 	Change  *conntrack.Change // -U
@@ -160,10 +160,10 @@ func (q *Query) command(opt string, w *words) error {
 	}
 	if t, ok := w.optional(); ok {
 		switch t {
-		case "conntrack", "expect", "dying", "unconfirmed":
+		case "conntrack", "expect", "bindings", "dying", "unconfirmed":
 			q.Table = t
 		default:
-			return usage("%q is not a table: choose conntrack, expect, dying or unconfirmed", t)
+			return usage("%q is not a table: choose conntrack, expect, bindings, dying or unconfirmed", t)
 		}
 	}
 	return nil
@@ -204,10 +204,10 @@ func (q *Query) check(filtered string) error {
 	} else if f.State == "LISTEN" { // an old name
 		f.State = conntrack.TCPState(n).String()
 	}
-	if q.Zero && q.Command != 'L' {
-		return usage("-z goes with -L")
+	if q.Zero && (q.Command != 'L' || q.Table == "bindings") {
+		return usage("-z goes with -L of connections")
 	}
-	if strings.IndexByte("FC", q.Command) >= 0 && q.Table != "conntrack" && q.Table != "expect" {
+	if strings.IndexByte("FC", q.Command) >= 0 && q.Table != "conntrack" && q.Table != "expect" && q.Table != "bindings" {
 		return usage("-%c does not know table %s", q.Command, q.Table)
 	}
 	return q.checkEdit()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/policy/conntrack"
+	"github.com/moat-router/moat/policy/nat"
 	"github.com/moat-router/moat/router"
 	"github.com/moat-router/moat/router/control"
 	"github.com/moat-router/moat/router/control/ctfmt"
@@ -88,6 +89,25 @@ func (b *backend) Expectations(f func(*ctfmt.Expectation) bool) {
 	})
 }
 
+func (b *backend) Bindings(f func(*ctfmt.Binding) bool) {
+	now := b.r.Time()
+	b.r.Bindings().Range(now, func(x *nat.Binding) bool {
+		i := x.Info(now)
+		out := ctfmt.Binding{
+			Proto: i.Inside.Proto, V6: i.Inside.V6, Zone: i.Inside.Zone, Timeout: int64(i.Left / time.Second),
+			Internal: ctfmt.Endpoint{Addr: i.Inside.Addr, Port: i.Inside.Port}, External: ctfmt.Endpoint{Addr: i.Outside.Addr, Port: i.Outside.Port},
+			Mapping: i.Behaviour.Mapping.String(), Filtering: i.Behaviour.Filtering.String(), Connections: i.Connections, Callers: i.Callers,
+		}
+		switch i.Behaviour.Mapping {
+		case nat.AddressDependent:
+			out.Destination = i.To.Addr.IP().String()
+		case nat.AddressAndPortDependent:
+			out.Destination = ctfmt.Endpoint{Addr: i.To.Addr, Port: i.To.Port}.String()
+		}
+		return f(&out)
+	})
+}
+
 func (b *backend) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
 	b.matching(match, func(c *conntrack.Conn, _ *ctfmt.Flow) {
 		if b.r.Conntrack().Kill(b.r.Time(), c) {
@@ -98,6 +118,7 @@ func (b *backend) DeleteFlows(match func(*ctfmt.Flow) bool) (n int) {
 }
 
 func (b *backend) FlushFlows()        { b.r.FlushConntrack() }
+func (b *backend) FlushBindings()     { b.r.Bindings().Flush() }
 func (b *backend) FlushExpectations() { b.r.Conntrack().FlushExpects(b.r.Time()) }
 
 func (b *backend) Count() (flows, expectations int) {
@@ -175,6 +196,7 @@ func (b *backend) Collector() prometheus.Collector {
 			m.Drops[r] = b.r.Drops(r)
 		}
 		m.Flows, m.Expectations = b.Count()
+		m.Bindings = b.r.Bindings().Len()
 		m.FlowsMax = b.r.Conntrack().Params().Max
 		m.Conntrack = b.ConntrackStats()
 		m.Links = b.Links()

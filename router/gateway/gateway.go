@@ -83,7 +83,7 @@ func Open(cfg *config.Config, version string, w io.Writer) (g *Gateway, err erro
 	rc.Clock = g.now
 	rc.Epoch = g.started
 	rc.Log = g.log.line
-	if g.r, err = router.New(rc); err != nil {
+	if g.r, err = NewRouter(cfg, rc); err != nil {
 		return g, err
 	}
 	for _, l := range cfg.Listen {
@@ -141,6 +141,19 @@ func RouterConfig(cfg *config.Config) (router.Config, error) {
 		rc.Sysctls = append(rc.Sysctls, [2]string{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
 	return rc, nil
+}
+
+// NewRouter builds a router with what RouterConfig cannot say: the rule of the configuration's nat.
+func NewRouter(cfg *config.Config, rc router.Config) (*router.Router, error) {
+	r, err := router.New(rc)
+	if err != nil || cfg.NATRules == "" {
+		return r, err
+	}
+	if err := r.Restore(router.Rules{Name: "nat: " + cfg.NAT, Text: cfg.NATRules}, router.Rules{}, true); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 func openTUN(i *config.Interface, queues int) (*tun.TUN, error) {
