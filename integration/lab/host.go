@@ -30,6 +30,8 @@ type machine interface {
 	IP(commands string) error
 	// Addresses are those of an interface, in the order of their configuration.
 	Addresses(dev string) []netip.Addr
+	// Source is the address from which the host speaks to dst, by its routes; the zero Addr if it cannot.
+	Source(dst netip.Addr) netip.Addr
 	Close() error
 }
 

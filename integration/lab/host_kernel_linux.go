@@ -42,6 +42,7 @@ type kernelHost struct {
 // kernelDev is what the network has to know of an interface, as it was when the kernel last told of a change.
 type kernelDev struct {
 	name  string
+	up    atomic.Bool
 	addrs atomic.Pointer[[]netip.Addr]
 	hops  sync.Map // src and dst to gateway
 }
@@ -78,6 +79,7 @@ func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, e
 		h.devs = append(h.devs, d)
 		cables = append(cables, l.plug(f, wire.Port{Name: c.Name, Link: t, // the network closes it, too
 			Owns:    d.owns,
+			Up:      d.up.Load,
 			NextHop: func(src, dst netip.Addr) netip.Addr { return d.hop(h.view, src, dst) },
 		}))
 		quiet(h.ns, f.Name)
@@ -103,8 +105,9 @@ func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, e
 // look asks the kernel what the interfaces' addresses are, and forgets the routes that it knew.
 func (h *kernelHost) look() {
 	for _, d := range h.devs {
-		if list, err := h.view.Addresses(d.name); err == nil {
+		if list, up, err := h.view.Interface(d.name); err == nil {
 			d.addrs.Store(&list)
+			d.up.Store(up)
 		}
 		d.hops.Clear()
 	}
@@ -128,6 +131,9 @@ func (h *kernelHost) IP(commands string) error {
 	defer h.look()
 	return h.ns.IP(commands)
 }
+
+// Source is the address from which the host speaks to dst.
+func (h *kernelHost) Source(dst netip.Addr) netip.Addr { return h.view.Source(dst) }
 
 // Addresses are those of an interface.
 func (h *kernelHost) Addresses(dev string) []netip.Addr {

@@ -70,6 +70,12 @@ func (h *virtualHost) route(src, dst netip.Addr) (dev int, from netip.Addr, ok b
 	return 0, from, false
 }
 
+// Source is the address from which the host speaks to dst.
+func (h *virtualHost) Source(dst netip.Addr) netip.Addr {
+	_, src, _ := h.route(netip.Addr{}, dst)
+	return src
+}
+
 // gateway is the next hop through one interface.
 func (h *virtualHost) gateway(dev int, src, dst netip.Addr) netip.Addr {
 	r := h.now.Load().Lookup(fib.Key{V6: dst.Is6(), Dst: packet.AddrFrom(dst), Src: packet.AddrFrom(src), OIF: dev})

@@ -15,7 +15,7 @@ import (
 
 // Probe says what Ping sends.
 type Probe struct {
-	From    netip.Addr    // default: the host's first address of the family
+	From    netip.Addr    // default: the one that the host's routes name
 	TTL     int           // 0: 64
 	Size    int           // bytes of payload
 	DF      bool          // IPv4: don't fragment
@@ -55,7 +55,10 @@ const probeID = 0x4d00
 // it was on the wire. os.ErrDeadlineExceeded says that nothing came.
 func (h *Host) Ping(dst netip.Addr, o Probe) (Answer, error) {
 	if !o.From.IsValid() {
-		o.From = h.Addr(dst)
+		o.From = h.Source(dst)
+	}
+	if !o.From.IsValid() {
+		o.From = h.Addr(dst) // no route: Send tells
 	}
 	if !o.From.IsValid() {
 		return Answer{}, fmt.Errorf("host %s: ping %s: it has no address of that family", h.Name, dst)

@@ -264,19 +264,29 @@ func (n *NS) View() (*View, error) {
 // Close ends it.
 func (v *View) Close() { v.h.Close() }
 
-// Addresses are those of interface dev.
-func (v *View) Addresses(dev string) (out []netip.Addr, err error) {
+// Interface tells the addresses of an interface, and whether it is up.
+func (v *View) Interface(dev string) (addrs []netip.Addr, up bool, err error) {
 	l, err := v.h.LinkByName(dev)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	list, err := v.h.AddrList(l, netlink.FAMILY_ALL)
 	for _, a := range list {
 		if addr, ok := netip.AddrFromSlice(a.IP); ok {
-			out = append(out, addr.Unmap())
+			addrs = append(addrs, addr.Unmap())
 		}
 	}
-	return out, err
+	return addrs, l.Attrs().Flags&net.FlagUp != 0, err
+}
+
+// Source is the address that the kernel chooses for a datagram to dst; the zero Addr if it knows no way.
+func (v *View) Source(dst netip.Addr) netip.Addr {
+	list, err := v.h.RouteGet(net.IP(dst.AsSlice()))
+	if err != nil || len(list) == 0 {
+		return netip.Addr{}
+	}
+	src, _ := netip.AddrFromSlice(list[0].Src)
+	return src.Unmap()
 }
 
 // Gateway is the next hop of a datagram from src to dst through interface dev; the zero Addr if dst is a neighbour.

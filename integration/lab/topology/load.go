@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -32,7 +31,7 @@ func Parse(name string, data []byte, dir string) (*Topology, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s: the file is empty; it needs networks, hosts and routers", name)
 		}
-		return nil, fmt.Errorf("%s: %s", name, readable(err))
+		return nil, complain(name, err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: a second YAML document; keep one", name)
@@ -84,23 +83,6 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-var unknownField = regexp.MustCompile(`field (\S+) not found in type topology\.(\w+)`)
-
-// readable makes of yaml's words a sentence.
-func readable(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	text = strings.TrimPrefix(text, "unmarshal errors:\n")
-	text = unknownField.ReplaceAllStringFunc(text, func(s string) string {
-		m := unknownField.FindStringSubmatch(s)
-		return fmt.Sprintf("a %s has no key %q", strings.ToLower(m[2]), m[1])
-	})
-	var lines []string
-	for line := range strings.Lines(text) {
-		lines = append(lines, strings.TrimSpace(line))
-	}
-	return strings.Join(lines, "; ")
 }
 
 // place notes on which lines networks, routers, hosts and checks begin.

@@ -55,8 +55,8 @@ func TestParseReadsUnits(t *testing.T) {
 func TestMistakesNameTheirPlace(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ old, new, want string }{
-		{"mtu: 1492", "mtoo: 1492", `line 3: a network has no key "mtoo"`},
-		{"delay: 20ms", "delay: 20", `line 3: "20" is no duration`},
+		{"mtu: 1492", "mtoo: 1492", `lab.yaml:3: a network has no key "mtoo": is it "mtu"?`},
+		{"delay: 20ms", "delay: 20", `lab.yaml:3: "20" is no duration`},
 		{"loss: 1%", "loss: 101%", `"101%" is no share`},
 		{"rate: 10mbit", "rate: fast", `"fast" is no rate`},
 		{"mtu: 1492", "mtu: 20", "mtu 20"},

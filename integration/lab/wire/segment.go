@@ -34,6 +34,8 @@ type Port struct {
 	// NextHop is the gateway by which the member, now, sends a datagram from src to dst through this interface; the zero
 	// Addr if dst is its neighbour, or if it does not know. nil: all are neighbours.
 	NextHop func(src, dst netip.Addr) netip.Addr
+	// Up tells whether the interface is up, where the link does not tell before it is used; nil: it does.
+	Up func() bool
 	// Out is what happens to datagrams between the member and the network, In to those between the network and it.
 	Out, In Conditions
 
@@ -299,6 +301,10 @@ func (s *Segment) stretch(from, to *Port, at int, now packet.Time, p *packet.Pac
 func (s *Segment) deliver(from, to *Port, p *packet.Packet) {
 	at := s.clock.Time()
 	_, memory := to.Link.(*link.End)
+	if to.Up != nil && !to.Up() {
+		s.sight(at, from, to, p, Down)
+		return
+	}
 	if !memory {
 		s.sight(at, from, to, p, Delivered)
 	}
