@@ -14,8 +14,10 @@ import (
 type device struct {
 	policy.Dev
 	link link.Link // nil for lo
-	mtu  atomic.Int32
-	up   atomic.Bool
+	// queues is how many of them the link has.
+	queues int
+	mtu    atomic.Int32
+	up     atomic.Bool
 	// csumGood says that a fragment or a flagged packet that arrives here counts as verified by a NIC
 	// (rx_checksum_offload).
 	csumGood bool
@@ -59,6 +61,16 @@ func (d *device) pathMTU(p *passage) int {
 	return mtu
 }
 
+// queue is that of out by which p leaves: the same for all packets of a connection in both directions. The kernel behind a TUN
+// sends what it has for a flow by the queue that the flow was last written to, so that its packets stay on one worker of each
+// link, and in order. What has no connection leaves by the queue of the worker's own number.
+func (w *worker) queue(p *passage, out *device) int {
+	if out.queues > 1 && p.CT.Conn != nil {
+		return int(p.CT.Conn.ID() % uint32(out.queues))
+	}
+	return w.ID
+}
+
 // send cuts p to fit and writes it out (ip_finish_output, ip6_finish_output).
 func (w *worker) send(p *passage, out *device) packet.Reason {
 	mtu := w.pathMTU(p, out)
@@ -66,13 +78,13 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 		w.icmpError(p, errTooBig, uint32(mtu)) // made whole from fragments, it leaves in fragments or not at all, and has DF
 		return packet.ReasonTooBig
 	}
-	can := out.link.Offloads()
+	can, q := out.link.Offloads(), w.queue(p, out)
 	if !frag.Needed(p.Packet.Packet, mtu, can) {
 		if p.in != nil && p.own == nil && p.held == nil {
-			return w.wait(out, p.Packet.Packet)
+			return w.wait(out, q, p.Packet.Packet)
 		}
 		w.one[0] = p.Packet.Packet
-		return w.put(out, w.one[:])
+		return w.put(out, q, w.one[:])
 	}
 	why := packet.ReasonNone
 	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil && (!p.Duplicate || p.ownCut), IgnoreDF: p.ownCut,
@@ -85,7 +97,7 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 		}}
 	err := w.cut.Cut(p.Packet.Packet, way, func(b *packet.Packet) error {
 		w.one[0] = b
-		if r := w.put(out, w.one[:]); r != packet.ReasonNone {
+		if r := w.put(out, q, w.one[:]); r != packet.ReasonNone {
 			why = r // the rest of it may still get through
 		}
 		return nil
@@ -102,10 +114,10 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 
 // wait lets a packet of the batch at hand leave together with those behind it: the bytes are the link's until the batch
 // is through, and system calls in a row find their code in the cache.
-func (w *worker) wait(out *device, b *packet.Packet) packet.Reason {
-	if w.waitFor != out {
+func (w *worker) wait(out *device, queue int, b *packet.Packet) packet.Reason {
+	if w.waitFor != out || w.waitQueue != queue {
 		w.flush()
-		w.waitFor = out
+		w.waitFor, w.waitQueue = out, queue
 	}
 	w.waiting = append(w.waiting, b)
 	return packet.ReasonNone
@@ -116,7 +128,7 @@ func (w *worker) flush() {
 	b := w.waiting
 	w.waiting = w.waiting[:0]
 	for len(b) > 0 {
-		n, why := w.write(w.waitFor, b)
+		n, why := w.write(w.waitFor, w.waitQueue, b)
 		b = b[n:]
 		if why == packet.ReasonNone || len(b) == 0 {
 			continue
@@ -130,15 +142,15 @@ func (w *worker) flush() {
 }
 
 // put sends one packet that cannot wait, behind those that do.
-func (w *worker) put(out *device, b []*packet.Packet) packet.Reason {
+func (w *worker) put(out *device, queue int, b []*packet.Packet) packet.Reason {
 	w.flush()
-	_, why := w.write(out, b)
+	_, why := w.write(out, queue, b)
 	return why
 }
 
 // write hands a batch to the link: how many left, and why the next one did not.
-func (w *worker) write(out *device, b []*packet.Packet) (int, packet.Reason) {
-	n, err := out.link.Send(w.ID, b)
+func (w *worker) write(out *device, queue int, b []*packet.Packet) (int, packet.Reason) {
+	n, err := out.link.Send(queue, b)
 	for _, p := range b[:n] {
 		out.counts[w.ID].tx.add(len(p.Data))
 	}

@@ -240,6 +240,7 @@ func (r *Router) addDevice(c *Device) error {
 	if d.link == nil {
 		d.link = &collector{r: r, d: d, can: c.Offloads}
 	}
+	d.queues = d.link.Queues()
 	for len(r.devs) <= i {
 		r.devs = append(r.devs, nil)
 	}

@@ -23,14 +23,15 @@ type worker struct {
 	ctx   []*passage
 	stats *stats
 	one   [1]*packet.Packet // a batch of one
-	// waiting are packets of the batch at hand that are to leave by waitFor.
-	waiting []*packet.Packet
-	waitFor *device
-	line    []byte   // a log line in the making
-	echo    [40]byte // options of an answer
-	cut     *frag.Cutter
-	routes  routeCache
-	looped  []*passage // sent to ourselves: comes in over lo when the walk at hand is over, as in Linux
+	// waiting are packets of the batch at hand that are to leave by waitFor's queue waitQueue.
+	waiting   []*packet.Packet
+	waitFor   *device
+	waitQueue int
+	line      []byte   // a log line in the making
+	echo      [40]byte // options of an answer
+	cut       *frag.Cutter
+	routes    routeCache
+	looped    []*passage // sent to ourselves: comes in over lo when the walk at hand is over, as in Linux
 	// sending tells that an ICMP message of ours is on its walk: no error about it, or about what it brings about, is made
 	// (icmp_xmit_lock).
 	sending [policy.NumFamilies]bool
