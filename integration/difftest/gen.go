@@ -136,7 +136,7 @@ func fam(v6 bool) int {
 func (g *gen) steps(x *session) error {
 	list := []weighted[func(*session) error]{
 		{30, g.begin}, {34, g.reply}, {14, g.again}, {16, g.icmpError}, {8, g.fragments}, {8, g.strange}, {1, g.flush},
-		{2, g.reload}, {3, g.host}, {2, g.sysctl}, {4, g.conversation}, {4, g.crowd}, {6, g.oddError}, {3, g.repeat}, {4, g.headers},
+		{2, g.reload}, {3, g.host}, {2, g.sysctl}, {4, g.conversation}, {4, g.crowd}, {6, g.oddError}, {3, g.repeat}, {4, g.headers}, {3, g.association},
 	}
 	if len(g.sets) > 0 {
 		list = append(list, weighted[func(*session) error]{8, g.changeSet})

@@ -78,7 +78,8 @@ func (g *gen) table(b *strings.Builder, table string, v6 bool) {
 }
 
 func (g *gen) rule(b *strings.Builder, c *chain) {
-	proto := choose(g, []weighted[string]{{35, ""}, {28, "udp"}, {24, "tcp"}, {13, map[bool]string{false: "icmp", true: "ipv6-icmp"}[c.v6]}})
+	proto := choose(g, []weighted[string]{{35, ""}, {28, "udp"}, {24, "tcp"}, {13, map[bool]string{false: "icmp", true: "ipv6-icmp"}[c.v6]},
+		{3, "sctp"}, {1, "udplite"}, {1, "dccp"}, {1, "gre"}, {1, "esp"}, {1, "253"}, {1, "ipencap"}})
 	words := []string{"-A " + c.name}
 	if c.in && g.chance(25) {
 		words = append(words, g.not("-i "+pick(g, g.devs...).name))
@@ -97,6 +98,9 @@ func (g *gen) rule(b *strings.Builder, c *chain) {
 		if m := g.protoMatch(c, proto); m != "" {
 			words = append(words, m)
 		}
+	}
+	if proto == "" && g.chance(6) {
+		words = append(words, "! -p "+pick(g, "tcp", "udp", "132"))
 	}
 	for n := 0; n < 2 && g.chance(35); n++ {
 		if m := g.match(c, proto); !slices.Contains(words, m) {
@@ -157,6 +161,20 @@ func (g *gen) protoMatch(c *chain, proto string) string {
 				return "-m tcp " + g.not("--tcp-option "+pick(g, "2", "3", "8"))
 			}
 		}
+	case "sctp":
+		switch g.r.IntN(4) {
+		case 0:
+			return "-m sctp " + g.not(pick(g, "--dport ", "--sport ")+g.port())
+		case 1, 2:
+			return "-m sctp " + g.not("--chunk-types "+pick(g, "any INIT", "all DATA", "only INIT", "any DATA:bE,ABORT", "all INIT_ACK,SACK", "only DATA,SACK,HEARTBEAT", "any ABORT:T", "any ALL"))
+		}
+		return "-m multiport " + g.not("--ports 53,600:8080")
+	case "dccp":
+		return pick(g, "", "-m dccp --dport 53", "-m dccp ! --sport 1:1023", "-m dccp --dccp-types REQUEST,DATA")
+	case "udplite":
+		return pick(g, "", "-m multiport --dports 53,600:8080")
+	case "esp":
+		return pick(g, "", "-m esp "+g.not("--espspi "+pick(g, "1122867", "0:1000", "256:")))
 	case "icmp":
 		if g.chance(50) {
 			return "-m icmp " + g.not("--icmp-type "+pick(g, "8", "0", "3", "3/4", "11", "echo-request", "port-unreachable"))

@@ -132,7 +132,7 @@ var sourcePorts = []string{"5000", "100", "6000", "6100-6115", "61000-61031", "6
 // translate draws a target of the nat table.
 func (g *gen) translate(c *chain, proto string) string {
 	g.nat = true
-	hasPorts := proto == "tcp" || proto == "udp"
+	hasPorts := proto == "tcp" || proto == "udp" || proto == "sctp" || proto == "dccp"
 	d := pick(g, g.devs...)
 	addr := pick(g, append([]string{d.own[fam(c.v6)]}, d.hosts[fam(c.v6)]...)...)
 	with := func(port string) string {

@@ -51,6 +51,8 @@ func look(dev string, b []byte) (s seen, ok bool) {
 				s.flags += string(c)
 			}
 		}
+	case s.proto == 132 && len(l4) >= 12:
+		s.sport, s.dport = number(uint64(l4[0])<<8|uint64(l4[1])), number(uint64(l4[2])<<8|uint64(l4[3]))
 	case (s.proto == 1 || s.proto == 58) && len(l4) >= 8:
 		s.typ = l4[0]
 		s.err = s.proto == 58 && s.typ < 128 || s.proto == 1 && strings.ContainsRune("\x03\x04\x05\x0b\x0c", rune(s.typ))

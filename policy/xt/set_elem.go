@@ -163,12 +163,17 @@ func parseICMPKey(proto uint8, text string) (uint16, error) {
 	return 0, fmt.Errorf("bad ICMP type %q", text)
 }
 
+// icmpNamesOf are the names of ICMP types and codes that ipset knows: those of iptables, but for three.
 func icmpNamesOf(proto uint8) []icmpName {
 	if proto == protoICMP {
 		return icmpv4Names
 	}
-	return icmpv6Names
+	return ipsetNames6
 }
+
+var ipsetNames6 = slices.DeleteFunc(slices.Clone(icmpv6Names), func(n icmpName) bool {
+	return n.name == "beyond-scope" || n.name == "failed-policy" || n.name == "reject-route"
+})
 
 // extensions reads what stands behind an element.
 func (s *set) extensions(e *setElem, words []string, now packet.Time) error {
