@@ -12,8 +12,9 @@ type Deviation struct {
 	Name string // one line
 	Why  string
 	// Explains tells whether these differences of this scenario are nothing else. It is nil for what random scenarios
-	// do not draw or do not show.
+	// do not meet.
 	Explains func(s *scenario.Scenario, diffs []scenario.Diff) bool
+	Unmet    string // why they do not, where Explains is nil
 }
 
 // Deviations is the complete list of what moat does differently from Linux with the same rules, sysctls and packets. It
@@ -21,29 +22,38 @@ type Deviation struct {
 // in reassembly) is off there.
 var Deviations = []Deviation{
 	{Name: "TCPMSS at an odd offset writes a right checksum",
-		Why: "behind an odd number of NOPs Linux adds the difference without swapping its bytes: its SYN leaves with a wrong checksum and is lost"},
+		Why:   "behind an odd number of NOPs Linux adds the difference without swapping its bytes: its SYN leaves with a wrong checksum and is lost",
+		Unmet: "an MSS option stands first or behind an even number of NOPs"},
 	{Name: "ECN --ecn-tcp-remove leaves later fragments alone",
-		Why: "Linux takes the payload of a fragment that is not the first for a TCP header and edits it"},
+		Why:   "Linux takes the payload of a fragment that is not the first for a TCP header and edits it",
+		Unmet: "fragments are of UDP and ICMP"},
 	{Name: "IPv4 source routes are never followed",
-		Why: "RFC 7126 4.3 and 4.4; accept_source_route = 0 on Linux does the same, and routers ship so"},
+		Why:   "RFC 7126 4.3 and 4.4; accept_source_route = 0 on Linux does the same, and routers ship so",
+		Unmet: "accept_source_route is set for single interfaces, and Linux follows a source route only where it is set for all as well"},
 	{Name: "sockets of the router do not give IPv4 options back", Explains: echoedOptions,
 		Why: "Linux stores the options of a SYN and puts them into all that the connection sends (record route, timestamp); RFC 7126 would have none of them " +
 			"answered, and the router's sockets are gVisor's, which knows no such thing; echo replies, errors and resets carry them as in Linux"},
 	{Name: "a full conntrack table drops another entry early",
-		Why: "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard"},
+		Why:   "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard",
+		Unmet: "nf_conntrack_max is not drawn, see below"},
 	{Name: "an error about a super-segment quotes its first segment", Explains: quotedPartial,
 		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB, FIN and PSH of the last segment and, as of every packet " +
 			"whose checksum was left to the device, the sum of the pseudo-header alone; the bytes behind are the same"},
 	{Name: "segments of a super-segment count their IPv6 extension headers",
-		Why: "where Linux asks whether they fit the MTU it takes the first extension header for the transport header, and lets out what is too long, or refuses what is not"},
+		Why:   "where Linux asks whether they fit the MTU it takes the first extension header for the transport header, and lets out what is too long, or refuses what is not",
+		Unmet: "super-segments with extension headers are not drawn, see below"},
 	{Name: "no helpers for PPTP, H.323, SIP and the like",
-		Why: "package helper lists those that are there; GRE keys are translated only for a master, which PPTP's would be"},
+		Why:   "package helper lists those that are there; GRE keys are translated only for a master, which PPTP's would be",
+		Unmet: "no rule names them"},
 	{Name: "ip rule with ipproto, sport, dport, uidrange, realms, goto is refused",
-		Why: "use MARK and fwmark, which say the same; a refused word is better than one that does nothing"},
+		Why:   "use MARK and fwmark, which say the same; a refused word is better than one that does nothing",
+		Unmet: "no command has these words"},
 	{Name: "matches and targets that ask for what a userspace router has not",
-		Why: "processes and sockets of the host (owner, cgroup, socket, TPROXY), a link layer (mac, eui64), IPsec (policy), labels (SECMARK), devices of the kernel (LED, IDLETIMER): each is refused by name with the reason"},
+		Why:   "processes and sockets of the host (owner, cgroup, socket, TPROXY), a link layer (mac, eui64), IPsec (policy), labels (SECMARK), devices of the kernel (LED, IDLETIMER): each is refused by name with the reason",
+		Unmet: "no rule has them"},
 	{Name: "rules are read more strictly",
-		Why: "names of hosts, networks and users are refused, since rules must mean the same everywhere; so are ports, lengths and lists that iptables reads as something else than they say"},
+		Why:   "names of hosts, networks and users are refused, since rules must mean the same everywhere; so are ports, lengths and lists that iptables reads as something else than they say",
+		Unmet: "all that is drawn means the same to both; the corpus of rule lines has the rest"},
 }
 
 // Avoided is what the generator does not draw, with the reason. These are holes of the test, not of the router.
@@ -71,11 +81,17 @@ Made from the lists in integration/difftest by ` + "`go test ./integration/difft
 With the same rules, sysctls and packets moat does what Linux 6.18 does, to the byte: recorded scenarios and random ones beside the
 kernel of the machine say so (` + "`make differential`" + `). This is what is different, and why.
 
-| moat | why |
-|---|---|
+The last column says how random scenarios are kept from counting it: what tells it from every other difference, or why none meets it.
+
+| moat | why | in random scenarios |
+|---|---|---|
 `)
 	for _, d := range Deviations {
-		fmt.Fprintf(&b, "| %s | %s |\n", d.Name, d.Why)
+		how := d.Unmet
+		if d.Explains != nil {
+			how = "recognised"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", d.Name, d.Why, how)
 	}
 	b.WriteString(`
 ## What random scenarios do not draw

@@ -25,3 +25,12 @@ func TestDeviationsPageIsCurrent(t *testing.T) {
 		t.Error("docs/deviations.md is not what deviations.go says: run go test ./integration/difftest -run TestDeviationsPage -update")
 	}
 }
+
+func TestEveryDeviationIsToldApartOrNotMet(t *testing.T) {
+	t.Parallel()
+	for _, d := range Deviations {
+		if (d.Explains == nil) == (d.Unmet == "") {
+			t.Errorf("%s: it must have either Explains or Unmet", d.Name)
+		}
+	}
+}

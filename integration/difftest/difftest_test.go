@@ -103,6 +103,10 @@ func run(t *testing.T, n int, src Source, second func() scenario.Player) {
 					if *only >= 0 {
 						t.Log(r.Skipped)
 					}
+				case r.Deviation != "":
+					mu.Lock()
+					why["deviates: "+r.Deviation]++
+					mu.Unlock()
 				case r.Failed():
 					failed.Add(1)
 					if *budget > 0 {
