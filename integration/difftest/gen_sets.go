@@ -13,6 +13,7 @@ type ipset struct {
 	name, kind string
 	v6         bool // of a set that holds addresses
 	both       bool // rules of both families may name it
+	full       bool // it has room for few elements
 	options    string
 }
 
@@ -38,13 +39,14 @@ func (g *gen) someSets() (lines []string) {
 		words := []string{"ipset create", s.name, s.kind}
 		switch {
 		case s.kind == "bitmap:ip":
-			words = append(words, "range", pick(g, "192.168.0.0/16", "192.168.1.0-192.168.1.10", "10.0.0.0/24"))
+			words = append(words, "range", pick(g, "192.168.0.0/16", "192.168.1.0-192.168.1.100"))
 		case s.kind == "bitmap:port":
 			words = append(words, "range", pick(g, "0-1023", "53-8080", "0-65535"))
 		case s.kind != "list:set":
 			words = append(words, "family", map[bool]string{false: "inet", true: "inet6"}[s.v6])
 			if g.chance(10) {
 				words = append(words, "maxelem", pick(g, "1", "2", "4"))
+				s.full = true
 			}
 		}
 		if (s.kind == "hash:ip" || s.kind == "bitmap:ip" && strings.HasSuffix(words[len(words)-1], "/16")) && g.chance(15) {
@@ -66,7 +68,11 @@ func (g *gen) someSets() (lines []string) {
 		}
 		lines = append(lines, strings.Join(words, " ")+s.options)
 		g.sets = append(g.sets, s)
-		for range g.r.IntN(6) {
+		elements := g.r.IntN(6)
+		if s.full {
+			elements = 0 // packets are to fill it
+		}
+		for range elements {
 			if e := g.element(s); e != "" {
 				lines = append(lines, "ipset add -exist "+s.name+" "+e+g.extensions(s))
 			}
@@ -90,6 +96,9 @@ func (g *gen) element(s *ipset) string {
 	}
 	host := func() string {
 		d := pick(g, g.devs...)
+		if s.kind == "bitmap:ip" {
+			d = g.devs[0] // what its range has
+		}
 		return pick(g, append([]string{d.own[fam(s.v6)]}, d.hosts[fam(s.v6)]...)...)
 	}
 	_, of, _ := strings.Cut(s.kind, ":")
@@ -98,7 +107,7 @@ func (g *gen) element(s *ipset) string {
 		switch part {
 		case "ip":
 			a := host()
-			if g.chance(10) && !s.v6 {
+			if g.chance(10) && !s.v6 && len(parts) == 0 {
 				a += pick(g, "/30", "/29")
 			}
 			parts = append(parts, a)
