@@ -23,7 +23,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 		return
 	}
 	src, dst := p.Dst(), p.Src()
-	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || !fromStack && dst == packet.Addr{}) {
+	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || !fromStack && (unanswerable6(src) || unanswerable6(dst))) {
 		return
 	}
 	k := fib.Key{V6: p.V6, Dst: dst, Src: src, Mark: w.s.replyMark(p)}
@@ -94,3 +94,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	}
 	w.nested(q, w.output)
 }
+
+// unanswerable6 tells whether an IPv6 address is one with which REJECT resets nothing: the unspecified one, and IPv4 addresses
+// in IPv6's clothes, which ipv6_addr_type does not call unicast.
+func unanswerable6(a packet.Addr) bool { return a == packet.Addr{} || a.Is4() }
