@@ -11,8 +11,14 @@
 //
 // Everything that crosses a network is seen: Sightings, Timeline, Watch, captures.
 //
+// Hosts of both kinds have several interfaces if they are told so, and route as Linux does: virtual ones by the tables
+// of moat's own routers, with the same words (Host.IP). Addresses, routes and cables may change while everything runs
+// (Host.SetAddr, Host.Link). With a name server in the topology names are asked for by packets, also by programs in
+// kernel hosts, whose /etc/resolv.conf is their own.
+//
 //	topology   what there is: data and YAML
 //	wire       the networks: who gets a datagram, and what happens to it on the way
+//	dns        the name server, and a resolver whose runs can be repeated
 //	lab        hosts and routers at their ends, in both ways
 //	check      claims about a lab, as TAP or JUnit
 //	story      what "moat lab" plays
@@ -40,7 +46,10 @@
 //
 // # Limits
 //
-// A host has one interface. There is no name server: names of hosts are looked up by DialContext itself.
+// Hosts forward nothing. Without a name server names of hosts are looked up by DialContext itself, in the topology. The
+// wire of a network chooses the next hop by the sender's routes of the moment, without marks. A virtual host keeps to the
+// MTU of the interface that has its source address, also where a rule sends it over another; it learns no path MTU for
+// UDP.
 //
 // # References
 //

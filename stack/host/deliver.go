@@ -183,10 +183,7 @@ func (s *Stack) work1(sent *int) bool {
 		*sent += n
 		moved = true
 	}
-	for s.self.ring != nil && s.self.ring.take(s.self.p, false) {
-		s.hear(s.self.p)
-		moved = true
-	}
+	moved = s.listenToSelf() || moved
 	for s.ring.take(s.out, false) {
 		s.send(s.out)
 		*sent++

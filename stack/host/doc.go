@@ -5,8 +5,9 @@
 //
 // Stack has TCP and UDP sockets for the router. Transit never enters it, and of what is addressed to the router it
 // gets only packets for which it has a socket (HasSocket); echo replies, resets and ICMP errors are the router's own
-// work, since they must equal Linux's to the byte. Host is a Stack with one link, a default route and an answer to
-// pings: a computer in a lab.
+// work, since they must equal Linux's to the byte. Host is a Stack with links and an answer to pings: a computer in a lab.
+// Told by which routes (HostConfig.Route), it follows the weak end system model, as Linux does, over a gVisor that follows
+// the strong one, and hears what it says to itself; else everything leaves by its first link.
 //
 // # A worked example
 //
@@ -54,8 +55,9 @@
 // Connections that are served by different processors of gVisor (there are GOMAXPROCS) send at the same time: with one
 // seed each sends the same, but on a busy host their order on the wire may differ.
 //
-// Source addresses of Dial come from Config.Route. gVisor keeps a route
-// of its own only to know an interface's MTU; the router routes what comes out again.
+// Source addresses of Dial come from Config.Route. gVisor keeps a route of its own only to know an interface's MTU; a
+// router, and a Host with routes, route what comes out again. So the MTU that counts is that of the interface which has
+// the source address. A path MTU is learned for TCP only: UDP datagrams that are larger go on being lost.
 //
 // # References
 //

@@ -3,22 +3,26 @@ package host
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/moat-router/moat/stack/packet"
 )
 
 // self is what a host says to itself: over lo, or to an address of its own. It waits here, since gVisor must not be
-// entered from inside of itself.
+// entered from inside of itself. Most hosts never do, and have no memory for it.
 type self struct {
-	ring *ring          // nil: of a stack that has no lo
-	p    *packet.Packet // of Settle
-	live sync.Once
+	begin sync.Once
+	said  atomic.Pointer[monologue]
+}
+
+type monologue struct {
+	ring *ring
+	p    *packet.Packet
 }
 
 // loopBack gives a host its lo, with 127.0.0.1/8 and ::1/128.
 func (h *Host) loopBack() error {
-	h.self.ring, h.self.p = newRing(DefaultRing), packet.New()
-	if err := h.setLink(loopback, "lo", gsoMax, &transmitter{one: [1]*packet.Packet{packet.New()}}); err != nil {
+	if err := h.setLink(loopback, "lo", gsoMax, new(transmitter)); err != nil {
 		return err
 	}
 	for _, a := range []string{"127.0.0.1/8", "::1/128"} {
@@ -31,18 +35,37 @@ func (h *Host) loopBack() error {
 
 // toSelf takes a datagram that does not leave.
 func (s *Stack) toSelf(p *packet.Packet) {
-	p.CompleteChecksum()
-	s.self.ring.put([][]byte{p.Data})
-	if s.cfg.Clock == nil {
-		s.self.live.Do(func() { go s.hearSelf() })
+	if s.closed.Load() {
+		return
 	}
+	s.self.begin.Do(func() {
+		m := &monologue{newRing(DefaultRing), packet.New()}
+		s.self.said.Store(m)
+		if s.cfg.Clock == nil {
+			go func() {
+				for m.ring.take(m.p, true) {
+					s.hear(m.p)
+				}
+			}()
+		}
+	})
+	p.CompleteChecksum()
+	s.self.said.Load().ring.put([][]byte{p.Data})
 }
 
-// hearSelf is the goroutine of a live host that talks to itself.
-func (s *Stack) hearSelf() {
-	p := packet.New()
-	for s.self.ring.take(p, true) {
-		s.hear(p)
+// listenToSelf delivers what the host has said to itself, on virtual time, and tells whether that was anything.
+func (s *Stack) listenToSelf() (heard bool) {
+	m := s.self.said.Load()
+	for m != nil && m.ring.take(m.p, false) {
+		s.hear(m.p)
+		heard = true
+	}
+	return heard
+}
+
+func (s *self) close() {
+	if m := s.said.Load(); m != nil {
+		m.ring.close()
 	}
 }
 

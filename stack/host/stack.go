@@ -161,9 +161,7 @@ func (s *Stack) Close() error {
 	s.settler.Lock()
 	defer s.settler.Unlock()
 	s.ring.close()
-	if s.self.ring != nil {
-		s.self.ring.close()
-	}
+	s.self.close()
 	s.conns.close()
 	if s.cfg.Clock != nil {
 		s.ns.Resume()

@@ -20,12 +20,12 @@ type transmitter struct {
 	gso  bool // the link takes super-segments of both families
 
 	mu  sync.Mutex
-	one [1]*packet.Packet
+	one [1]*packet.Packet // nil until something is sent
 }
 
 func newTransmitter(l link.Link) *transmitter {
 	o := l.Offloads()
-	return &transmitter{link: l, gso: o.Csum && o.TSO4 && o.TSO6, one: [1]*packet.Packet{packet.New()}}
+	return &transmitter{link: l, gso: o.Csum && o.TSO4 && o.TSO6}
 }
 
 // leave takes the parts of a datagram that is to leave the stack.
@@ -37,6 +37,9 @@ func (n *nic) leave(parts [][]byte, o packet.Offload) {
 	t := n.tx
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.one[0] == nil {
+		t.one[0] = packet.New()
+	}
 	p, size := t.one[0], 0
 	for _, b := range parts {
 		size += copy(p.Buffer()[size:], b)

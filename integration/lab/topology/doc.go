@@ -24,9 +24,36 @@
 //	hosts:
 //	  - {name: server, network: wan, addresses: [203.0.113.9/24], listen: [{proto: udp, port: 7}]}
 //	  - {name: laptop, network: lan, addresses: [192.168.1.10/24], routes: [default via 192.168.1.1]}
+//	  - name: phone
+//	    interfaces:
+//	      - {name: wifi, network: lan, addresses: [192.168.1.20/24]}
+//	      - {name: lte, network: wan, addresses: [203.0.113.20/24], link: {loss: 1%, out: {rate: 1mbit}, in: {rate: 16mbit}}}
+//	    routes: [default via 192.168.1.1 metric 100]
+//	dns:
+//	  - {host: server, domain: example.org, records: [www A 203.0.113.9]}
 //	checks:
-//	  - {from: laptop, connect: "udp://203.0.113.9:7"}
+//	  - {from: laptop, connect: "udp://server.example.org:7"}
+//	  - {from: laptop, resolve: www.example.org, answer: [203.0.113.9]}
+//	  - ip: {host: phone, run: link set wifi down}
 //	  - never: {network: wan, match: "ip4 192.168.0.0/16>"}
+//
+// # What a link does
+//
+// A network has conditions (delay, jitter, loss, reorder, duplicate, rate, down), and so has the link between an interface
+// and its network: for both directions, and in "out" (what the machine sends) and "in" (what it receives) for one. A
+// datagram passes the sender's link outwards, the network, and the receiver's link inwards.
+//
+//	mtu of a network    that of its interfaces
+//	mtu of a link       that of this interface: it announces it, cuts to it and sends ICMP for it
+//	mtu in out or in    a black hole: what is larger vanishes, and nobody says so
+//	rate                bits per second; a second's worth waits, the rest is dropped
+//	down                [{at: 5s, for: 2s}] from the start of the lab; the machine does not notice
+//
+// # Names
+//
+// A host under "dns" answers on port 53 for the names of hosts (NAME and NAME.DOMAIN; of "networks" only, if given) and for
+// "records", lines of a zone file that take a host's place if they have its name. A host asks the addresses in its
+// "resolver", else the name servers of its networks, else the first of the file.
 //
 // # Invariants
 //
@@ -38,7 +65,8 @@
 //
 // # Limits
 //
-// A host has one interface. Networks have no link layer, so two members cannot share an address.
+// Networks have no link layer, so two members cannot share an address. Routers ask no name server, and are none: forward
+// port 53 to one.
 //
 // # References
 //
