@@ -1,6 +1,7 @@
 package natcheck
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -72,11 +73,22 @@ func icmpQueries(b *bench, c *Config) Finding {
 		if !ok1 || !ok2 || !b.answers(one, answer, id) || !b.answers(two, answer, id) {
 			return Finding{false, fmt.Sprintf("type %d does not pass both ways", query)}
 		}
-		if one.id() != two.id() {
-			return Finding{false, "the id depends on the external host"}
-		}
 	}
-	return Finding{true, "permitted; id independent of the external host"}
+	return Finding{true, "echo and timestamp pass both ways"}
+}
+
+func icmpQueryMapping(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	id := b.port()
+	one, ok1 := b.query(8, id, serverX)
+	two, ok2 := b.query(8, id, serverY)
+	switch {
+	case !ok1 || !ok2:
+		return Finding{Measured: "no query came out"}
+	case one.id() != two.id() || one.Src() != two.Src():
+		return Finding{false, "the id depends on the external host"}
+	}
+	return Finding{true, "independent"}
 }
 
 func (b *bench) queryLifetime() (time.Duration, bool) {
@@ -151,9 +163,13 @@ func icmpQuotedSum(b *bench, c *Config) Finding {
 func icmpFromOutside(b *bench, c *Config) Finding {
 	b.open(c, layout{})
 	a, client, server := b.left()
-	for _, kind := range []string{"3/1", "3/3", "11/0"} {
-		if f := translatedInside(b.inject("wan", quoting(midway, a.Packet, kind)), client, server); !f.Met {
+	for _, kind := range [][2]byte{{3, 1}, {3, 3}, {11, 0}} {
+		out := b.inject("wan", quoting(midway, a.Packet, fmt.Sprintf("%d/%d", kind[0], kind[1])))
+		if f := translatedInside(out, client, server); !f.Met {
 			return f
+		}
+		if !out[0].isError(kind[0], kind[1]) || out[0].Src().IP() != midway {
+			return Finding{false, "type, code or sender are changed"}
 		}
 	}
 	stray, err := packet.Build(fmt.Sprintf("ip4 %s>%s / icmp 3/1 / ip4 %s>%s / udp 44444>9 len=8", midway, a.Src(), a.Src(), serverX))
@@ -166,7 +182,34 @@ func icmpFromOutside(b *bench, c *Config) Finding {
 	return Finding{true, "translated; dropped without a mapping"}
 }
 
-// icmpFromInside lets the client refuse what it is sent.
+// icmpExtensions has an error with extensions behind a quote that is padded to 128 bytes, as RFC 4884 4.6 wants it: they
+// arrive as they were, and the checksum covers them.
+func icmpExtensions(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	a, client, server := b.left()
+	quote := make([]byte, 128)
+	copy(quote, a.Data)
+	extension := []byte{0x20, 0, 0, 0, 0, 8, 1, 1, 0, 1, 2, 3} // version 2 without a checksum; an MPLS label
+	e, err := packet.Build(fmt.Sprintf("ip4 %s>%s / icmp 11/0 / raw %x%x", midway, a.Src(), quote, extension))
+	if err != nil {
+		b.err = err
+		return Finding{}
+	}
+	icmp := e[20:]
+	icmp[5] = byte(len(quote) / 4)
+	sum := uint32(^binary.BigEndian.Uint16(icmp[2:])) + uint32(icmp[5])
+	binary.BigEndian.PutUint16(icmp[2:], ^uint16(sum+sum>>16))
+	out := b.inject("wan", e)
+	if f := translatedInside(out, client, server); !f.Met {
+		return f
+	}
+	if l4 := out[0].L4Bytes(); !bytes.HasSuffix(l4, extension) || l4[5] != icmp[5] {
+		return Finding{false, "they do not arrive as they were"}
+	}
+	return Finding{true, "left as they are"}
+}
+
+// icmpFromInside lets the client refuse what it is sent, and then a router inside, whose address is not to be told.
 func icmpFromInside(b *bench, c *Config) Finding {
 	b.open(c, layout{})
 	a, client, server := b.left()
@@ -174,18 +217,23 @@ func icmpFromInside(b *bench, c *Config) Finding {
 	if len(back) != 1 {
 		return Finding{Measured: "no answer came in"}
 	}
-	e, err := packet.Build(fmt.Sprintf("ip4 %s>%s / icmp 3/3 / raw %x", client.Addr(), server.Addr(), back[0].Data))
-	if err != nil && b.err == nil {
-		b.err = err
-	}
-	out := b.inject("lan", e)
-	if len(out) != 1 || out[0].dev != "wan" {
-		return Finding{false, "dropped"}
-	}
-	q, ok := out[0].Quote()
-	src, dst, _ := q.Ports()
-	if !ok || out[0].Src() != a.Src() || netip.AddrPortFrom(q.Dst().IP(), dst) != a.from() || netip.AddrPortFrom(q.Src().IP(), src) != server {
-		return Finding{false, "a private address leaves"}
+	for _, from := range []netip.Addr{client.Addr(), netip.MustParseAddr("192.168.1.254")} {
+		e, err := packet.Build(fmt.Sprintf("ip4 %s>%s / icmp 3/3 / raw %x", from, server.Addr(), back[0].Data))
+		if err != nil && b.err == nil {
+			b.err = err
+		}
+		out := b.inject("lan", e)
+		if len(out) != 1 || out[0].dev != "wan" {
+			return Finding{false, "dropped"}
+		}
+		q, ok := out[0].Quote()
+		src, dst, _ := q.Ports()
+		if !ok || out[0].Src() != a.Src() || netip.AddrPortFrom(q.Dst().IP(), dst) != a.from() || netip.AddrPortFrom(q.Src().IP(), src) != server {
+			return Finding{false, "a private address leaves"}
+		}
+		if !out[0].isError(3, 3) || !out[0].TransportSumOK() {
+			return Finding{false, "type, code or checksum are changed"}
+		}
 	}
 	stray, err := packet.Build(fmt.Sprintf("ip4 %s>%s / icmp 3/3 / ip4 %s>%s / udp 9>44444 len=8", hostA, serverX, serverX, hostA))
 	if err != nil && b.err == nil {

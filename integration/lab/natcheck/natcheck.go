@@ -91,5 +91,10 @@ func Judge(i int, plain, strict []Finding) Verdict {
 	return Deviates
 }
 
-// Name is what a row is called: "RFC 4787 REQ-5".
-func (r *Row) Name() string { return "RFC " + strconv.Itoa(r.RFC) + " REQ-" + r.Req }
+// Name is what a row is called: "RFC 4787 REQ-5", or "RFC 4787 4.2.3" for a section that requires nothing.
+func (r *Row) Name() string {
+	if r.Level == Classified {
+		return "RFC " + strconv.Itoa(r.RFC) + " " + r.Req
+	}
+	return "RFC " + strconv.Itoa(r.RFC) + " REQ-" + r.Req
+}

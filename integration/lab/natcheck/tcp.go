@@ -125,7 +125,7 @@ func tcpUnsolicited(b *bench, c *Config) Finding {
 	return Finding{true, "silence"}
 }
 
-// tcpEstablished and tcpTransitory find how long an idle connection lives.
+// tcpEstablished tells whether an idle connection lives as long as keep-alives take.
 func tcpEstablished(b *bench, c *Config) Finding {
 	b.open(c, layout{})
 	const want = 2*time.Hour + 4*time.Minute
@@ -149,24 +149,51 @@ func tcpEstablished(b *bench, c *Config) Finding {
 	return Finding{false, "less than 2 h 4 min"}
 }
 
-func tcpTransitory(b *bench, c *Config) Finding {
+// tcpIdle finds how long a connection lives that leave has brought to where it is: until the server's last segment,
+// which would be sent again, does not pass any more.
+func tcpIdle(b *bench, c *Config, state string, leave func(client, server netip.AddrPort) (again func() bool)) Finding {
 	b.open(c, layout{})
-	if !b.virtual {
-		client, server := at(hostA, b.port()), at(serverX, portOne)
-		a, _ := b.segment("lan", client, server, "S", seqIn, 0)
-		b.segment("wan", server, a.from(), "SA", seqOut, seqIn+1)
-		d, ok := b.read("tcp", fmt.Sprintf("sport=%d", client.Port()))
-		return Finding{ok && d >= 4*time.Minute, seconds(d) + " half open"}
+	var d time.Duration
+	ok := true
+	if b.virtual {
+		d = lifetime(b, time.Hour, func(wait time.Duration) bool {
+			again := leave(at(hostA, b.port()), at(serverX, portOne))
+			b.wait(wait)
+			return again()
+		})
+	} else {
+		client := at(hostA, b.port())
+		leave(client, at(serverX, portOne))
+		d, ok = b.read("tcp", fmt.Sprintf("sport=%d", client.Port()))
 	}
-	d := lifetime(b, time.Hour, func(wait time.Duration) bool {
-		client, server := at(hostA, b.port()), at(serverX, portOne)
+	return Finding{ok && d >= 4*time.Minute, seconds(d) + " " + state}
+}
+
+func tcpOpening(b *bench, c *Config) Finding {
+	return tcpIdle(b, c, "half open", func(client, server netip.AddrPort) func() bool {
 		a, _ := b.segment("lan", client, server, "S", seqIn, 0)
-		b.segment("wan", server, a.from(), "SA", seqOut, seqIn+1)
-		b.wait(wait)
-		back, ok := b.segment("wan", server, a.from(), "SA", seqOut, seqIn+1)
-		return ok && back.dev == "lan" && back.to() == client
+		answer := func() bool {
+			back, ok := b.segment("wan", server, a.from(), "SA", seqOut, seqIn+1)
+			return ok && back.dev == "lan" && back.to() == client
+		}
+		answer()
+		return answer
 	})
-	return Finding{d >= 4*time.Minute, seconds(d) + " half open"}
+}
+
+// tcpClosing has the client close first, whose last acknowledgement the server then misses.
+func tcpClosing(b *bench, c *Config) Finding {
+	return tcpIdle(b, c, "closed", func(client, server netip.AddrPort) func() bool {
+		m, _ := b.connect(client, server)
+		fin := func() bool {
+			back, ok := b.segment("wan", server, m, "FA", seqOut+1, seqIn+2)
+			return ok && back.dev == "lan" && back.to() == client
+		}
+		b.segment("lan", client, server, "FA", seqIn+1, seqOut+1)
+		fin()
+		b.segment("lan", client, server, "A", seqIn+2, seqOut+2)
+		return fin
+	})
 }
 
 func tcpALG(b *bench, c *Config) Finding {

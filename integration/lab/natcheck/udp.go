@@ -3,6 +3,7 @@ package natcheck
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/moat-router/moat/policy/nat"
@@ -110,6 +111,24 @@ func udpParity(b *bench, c *Config) Finding {
 	return Finding{false, "kept with the port; chance where it is taken"}
 }
 
+// udpContiguity has B want an even port that A has, and the one behind it.
+func udpContiguity(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	for i := range 8 {
+		port := 40000 + 10*i
+		b.mapped(at(hostA, port), at(serverX, portOne))
+		even, ok1 := b.mapped(at(hostB, port), at(serverX, portOne))
+		odd, ok2 := b.mapped(at(hostB, port+1), at(serverX, portOne))
+		switch {
+		case !ok1 || !ok2:
+			return Finding{Measured: "no answer came back"}
+		case odd.Port() != even.Port()+1:
+			return Finding{false, "kept with the ports; not where one is taken"}
+		}
+	}
+	return Finding{true, "kept, also where one is taken"}
+}
+
 // lifetime finds how long somebody outside can answer, by halving; each try has its own flow. reached sets up a flow,
 // waits and tells whether an answer comes in.
 func lifetime(b *bench, longest time.Duration, reached func(wait time.Duration) bool) time.Duration {
@@ -147,6 +166,13 @@ func udpTimer(b *bench, c *Config) Finding {
 	return Finding{ok && d >= 2*time.Minute, seconds(d)}
 }
 
+func udpLongTimer(b *bench, c *Config) Finding {
+	f := udpTimer(b, c)
+	d, err := time.ParseDuration(strings.ReplaceAll(f.Measured, " ", ""))
+	f.Met = err == nil && d >= 5*time.Minute
+	return f
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%d s", int(d/time.Second)) }
 
 // udpRefresh tells whether packets outwards alone keep a mapping.
@@ -178,6 +204,37 @@ func udpRefresh(b *bench, c *Config) Finding {
 		return Finding{true, "outbound packets refresh"}
 	}
 	return Finding{false, "outbound packets do not refresh"}
+}
+
+// udpInboundRefresh tells whether packets from outside alone keep a mapping; either is allowed.
+func udpInboundRefresh(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	client, server := at(hostA, b.port()), at(serverX, portOne)
+	refreshed, seen := false, false
+	if b.virtual {
+		d, _ := udpLifetime(b)
+		client = at(hostA, b.port())
+		a, ok := b.datagram("lan", client, server)
+		b.wait(d - time.Second)
+		seen = ok && b.calls(server, a.from(), client)
+		b.wait(d - time.Second)
+		refreshed = b.calls(server, a.from(), client)
+	} else {
+		entry := fmt.Sprintf("sport=%d", b.next)
+		a, _ := b.datagram("lan", client, server)
+		b.wait(2500 * time.Millisecond)
+		worn, _ := b.timeout("udp", entry)
+		seen = b.calls(server, a.from(), client)
+		again, _ := b.timeout("udp", entry)
+		refreshed = again > worn+time.Second
+	}
+	switch {
+	case !seen:
+		return Finding{Measured: "no answer came in"}
+	case refreshed:
+		return Finding{true, "inbound packets refresh, too"}
+	}
+	return Finding{true, "inbound packets do not refresh"}
 }
 
 func udpFiltering(b *bench, c *Config) Finding {
@@ -247,6 +304,23 @@ func udpALG(b *bench, c *Config) Finding {
 	return Finding{true, "off until a rule asks for them"}
 }
 
+// udpOneALG switches TFTP on, and Amanda stays off.
+func udpOneALG(b *bench, c *Config) Finding {
+	with := *c
+	with.Rules += "*raw\n-A PREROUTING -i lan -p udp -m udp --dport 69 -j CT --helper tftp\nCOMMIT\n"
+	b.open(&with, layout{})
+	b.send("lan", udpText(at(hostA, b.port()), at(serverX, 69), []byte("\x00\x01file\x00octet\x00")))
+	expected := len(b.expects)
+	b.send("lan", udpText(at(hostA, b.port()), at(serverX, 10080), []byte("Amanda 2.6 REP HANDLE 000-65637373 SEQ 954568800\nCONNECT DATA 50014 MESG 50015 INDEX 50016\n")))
+	switch {
+	case expected == 0:
+		return Finding{false, "a rule does not switch one on"}
+	case len(b.expects) != expected:
+		return Finding{false, "one comes with another"}
+	}
+	return Finding{true, "each by a rule of its own (`-j CT --helper`)"}
+}
+
 // udpDeterminism repeats REQ-1 under a collision: B has its port until A's traffic stands in its way.
 func udpDeterminism(b *bench, c *Config) Finding {
 	b.open(c, layout{})
@@ -290,6 +364,24 @@ func udpICMP(b *bench, c *Config) Finding {
 		return Finding{true, "mapping survives types 3, 4, 11 and 12"}
 	}
 	return Finding{false, "ends with an error"}
+}
+
+// udpICMPSources has errors come from the server, a router on the way and somebody else.
+func udpICMPSources(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	a, client, server := b.left()
+	for _, from := range []netip.Addr{server.Addr(), midway, netip.MustParseAddr("192.0.2.77")} {
+		if f := translatedInside(b.inject("wan", quoting(from, a.Packet, "3/1")), client, server); !f.Met {
+			return Finding{false, fmt.Sprintf("from %s: %s", from, f.Measured)}
+		}
+	}
+	return Finding{true, "from anywhere"}
+}
+
+func udpUnreachable(b *bench, c *Config) Finding {
+	b.open(c, layout{})
+	a, client, server := b.left()
+	return translatedInside(b.inject("wan", quoting(midway, a.Packet, "3/3")), client, server)
 }
 
 func udpTooBig(b *bench, c *Config) Finding {
