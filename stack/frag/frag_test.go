@@ -381,6 +381,28 @@ func TestCutDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkCut is a super-segment of 64 KiB for a link that takes none, and a datagram that is too long for its way.
+func BenchmarkCut(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		p    *packet.Packet
+	}{
+		{"segments", super(b, "ip4 10.0.0.1>9.9.9.9 df / tcp 1>2 A len=62780", packet.GSOTCPv4, 1460)},
+		{"fragments", parsed(b, "ip4 10.0.0.1>9.9.9.9 / udp 1>2 len=8000")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			k, n := New(), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := k.Cut(c.p, Way{MTU: 1500}, func(*packet.Packet) error { n++; return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/piece")
+		})
+	}
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add(packet.MustBuild("ip4 10.0.0.1>9.9.9.9 opts=94040000 / udp 1>2 len=900"), uint16(576), uint8(0), uint16(400))
 	f.Add(packet.MustBuild("ip6 fd00::1>fd00::2 / hbh 010400000000 / tcp 1>2 PA len=900"), uint16(576), uint8(2), uint16(100))

@@ -112,3 +112,26 @@ func TestPayloadIsNilWhereTheHeaderIsCut(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkParse is what it takes to know a datagram; the quote of an error is found, too.
+func BenchmarkParse(b *testing.B) {
+	for _, c := range []struct{ name, text string }{
+		{"tcp4", "ip4 10.0.0.1>9.9.9.9 / tcp 4000>53 A seq=1 len=1400"},
+		{"udp6", "ip6 fd00::1>fd00::2 / udp 4000>53 len=100"},
+		{"options4", "ip4 10.0.0.1>9.9.9.9 opts=94040000 / udp 4000>53 len=100"},
+		{"extensions6", "ip6 fd00::1>fd00::2 / hbh 010400000000 / dstopt 010400000000 / tcp 4000>53 A seq=1 len=100"},
+		{"error4", "ip4 10.0.0.1>9.9.9.9 / icmp 3/3 / ip4 9.9.9.9>10.0.0.1 / udp 53>4000 len=8"},
+		{"error6", "ip6 fd00::1>fd00::2 / icmp6 1/4 / ip6 fd00::2>fd00::1 / udp 53>4000 len=8"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p := parsed(b, c.text)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Parse()
+				if p.IsICMPError() {
+					p.Quote()
+				}
+			}
+		})
+	}
+}
