@@ -207,6 +207,12 @@ func (c *HostConf) last() *topology.Link {
 	return &h.Link
 }
 
+// Virtual makes the host a gVisor stack also where others are the kernel's.
+func (c *HostConf) Virtual() *HostConf {
+	c.conf().Kind = string(Virtual)
+	return c
+}
+
 // Route adds routes in the words of ip route add.
 func (c *HostConf) Route(routes ...string) *HostConf {
 	h := c.conf()

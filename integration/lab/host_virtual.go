@@ -28,13 +28,16 @@ type virtualHost struct {
 const firstDev = fib.Loopback + 1
 
 func (l *Lab) newVirtualHost(c *topology.Host) (machine, []*wire.Port, error) {
-	v := l.clock.(*virtual)
 	h := &virtualHost{}
 	var err error
 	if h.tables, err = l.Topology.Routes(c); err != nil {
 		return nil, nil, &topology.Mistake{Position: c.Position, Err: err}
 	}
-	conf := host.HostConfig{Name: c.Name, Seed: l.Topology.Seed, Clock: v.Clock, Wait: v.network.Wait, Route: h.route}
+	h.now.Store(h.tables.Build())
+	conf := host.HostConfig{Name: c.Name, Seed: l.Topology.Seed, Route: h.route}
+	if v, ok := l.clock.(*virtual); ok {
+		conf.Clock, conf.Wait = v.Clock, v.network.Wait
+	}
 	plugs := c.Plugs()
 	var cables []*wire.Port
 	for i := range plugs {

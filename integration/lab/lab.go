@@ -85,6 +85,9 @@ func Open(t *topology.Topology, o Options) (l *Lab, err error) {
 	}
 	for i := range t.Hosts {
 		if err := l.addHost(&t.Hosts[i]); err != nil {
+			if m := (*topology.Mistake)(nil); errors.As(err, &m) {
+				return l, err
+			}
 			return l, fmt.Errorf("host %s: %w", t.Hosts[i].Name, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/moat-router/moat/integration/lab"
+	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
 	"github.com/moat-router/moat/stack/netns/netnstest"
 )
@@ -249,4 +250,44 @@ func TestAddressOfAHostChangesWhileItTalks(t *testing.T) {
 			t.Errorf("an interface that it does not have: %v", err)
 		}
 	})
+}
+
+func TestVirtualAndKernelHostsShareALab(t *testing.T) {
+	t.Parallel()
+	netnstest.Need(t)
+	n := lab.New(t).Kernel().Network("lan").Network("wan", lab.Link{Delay: time.Millisecond})
+	n.Router("gw", masquerade).On("lan", "192.168.1.1/24").On("wan", "203.0.113.1/24")
+	inside := n.Host("inside", "lan", "192.168.1.10/24").Virtual().Serve("echo", "tcp", 7)
+	kernel := n.Host("kernel", "lan", "192.168.1.11/24").Serve("echo", "tcp", 7)
+	n.Host("outside", "wan", "203.0.113.9/24").Virtual().Serve("echo", "udp", 7).Serve("echo", "tcp", 7)
+	for _, h := range []*lab.HostConf{inside, kernel} {
+		for _, to := range []string{"udp outside:7", "tcp outside:7", "tcp inside:7", "tcp kernel:7", "tcp 127.0.0.1:7"} {
+			network, address, _ := strings.Cut(to, " ")
+			c, err := h.Get().Dial(network, address)
+			if err != nil {
+				t.Errorf("%s to %s: %v", h.Get().Name, to, err)
+				continue
+			}
+			if err := exchange(c, 1000); err != nil {
+				t.Errorf("%s to %s: %v", h.Get().Name, to, err)
+			}
+			c.Close()
+		}
+	}
+}
+
+func TestAHostOfTheKernelHasNoVirtualTime(t *testing.T) {
+	t.Parallel()
+	top, err := topology.Parse("mixed.yaml", []byte("networks: [{name: lan}]\nhosts:\n  - {name: a, kind: kernel, network: lan, addresses: [10.0.0.1/24]}\n"), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := lab.Open(top, lab.Options{Mode: lab.Virtual})
+	var m *topology.Mistake
+	if !errors.As(err, &m) || m.Position != "mixed.yaml:3" {
+		t.Errorf("%v, want the writer's mistake with its line", err)
+	}
+	if l != nil {
+		l.Close()
+	}
 }

@@ -14,13 +14,14 @@ import (
 // in /etc/netns: processes that are started here see them, nobody else does. Close it.
 type Covered struct {
 	jobs chan func()
-	over chan struct{}
+	end  chan struct{} // closed by Close,
+	over chan struct{} // and then by the thread
 }
 
 // Cover makes one; files maps absolute paths, which have to exist, to what they contain. A thread with mounts of its own
 // stays until Close, and processes that have a Pdeathsig end with it.
 func (n *NS) Cover(files map[string]string) (*Covered, error) {
-	c := &Covered{jobs: make(chan func()), over: make(chan struct{})}
+	c := &Covered{jobs: make(chan func()), end: make(chan struct{}), over: make(chan struct{})}
 	ready := make(chan error)
 	go c.thread(n, files, ready)
 	if err := <-ready; err != nil {
@@ -45,8 +46,13 @@ func (c *Covered) thread(n *NS, files map[string]string, ready chan<- error) {
 	if err != nil {
 		return
 	}
-	for f := range c.jobs {
-		f()
+	for {
+		select {
+		case f := <-c.jobs:
+			f()
+		case <-c.end:
+			return
+		}
 	}
 }
 
@@ -104,8 +110,8 @@ func (c *Covered) Start(cmd *exec.Cmd) error {
 	}
 }
 
-// Close ends the thread.
+// Close ends the thread. It is called once.
 func (c *Covered) Close() {
-	close(c.jobs)
+	close(c.end)
 	<-c.over
 }

@@ -18,7 +18,7 @@ import (
 // IP runs commands of ip(8) in the namespace, separated by ";", with or without the word ip:
 //
 //	addr add|replace|del ADDR/LEN dev NAME      addr flush dev NAME
-//	route add|replace|del WORDS                 (Configure says which)
+//	route add|replace|change|append|del WORDS   (those of Config.Routes)
 //	rule add|del [from PREFIX] [to PREFIX] [iif NAME] [fwmark N] [priority N] lookup TABLE
 //	link set [dev] NAME up|down|mtu N
 //
@@ -125,13 +125,17 @@ func ipRoute(h *netlink.Handle, verb string, w []string) error {
 		return h.RouteAdd(r)
 	case "replace":
 		return h.RouteReplace(r)
+	case "change":
+		return h.RouteChange(r)
+	case "append":
+		return h.RouteAppend(r)
 	case "del", "delete":
 		if r.Gw == nil {
 			r.Scope = netlink.SCOPE_NOWHERE // any scope
 		}
 		return h.RouteDel(r)
 	}
-	return fmt.Errorf("route %s: want add, replace or del", verb)
+	return fmt.Errorf("route %s: want add, replace, change, append or del", verb)
 }
 
 func ipRule(h *netlink.Handle, verb string, w []string) error {

@@ -15,7 +15,7 @@ import (
 // parseRoute reads the words of ip route add that a host at the end of a TUN needs:
 //
 //	[unicast|unreachable|prohibit|blackhole] default|ADDR[/LEN] [via ADDR] [dev NAME] [src ADDR] [metric N]
-//	[mtu N] [table N|main] [onlink]
+//	[mtu N] [table N|main] [scope S] [proto P] [tos N] [onlink]
 //
 // dev is the interface that is meant when none is named; index finds others.
 func parseRoute(words, dev string, index func(string) (int, error)) (*netlink.Route, error) {
@@ -122,10 +122,28 @@ func routeWord(r *netlink.Route, key, value string, dev *string) error {
 		return address(&r.Gw)
 	case "src":
 		return address(&r.Src)
-	case "dev":
+	case "dev", "oif":
 		*dev = value
 		return nil
-	case "metric":
+	case "scope":
+		scopes := map[string]netlink.Scope{"global": netlink.SCOPE_UNIVERSE, "site": netlink.SCOPE_SITE, "link": netlink.SCOPE_LINK, "host": netlink.SCOPE_HOST}
+		scope, ok := scopes[value]
+		if !ok {
+			return fmt.Errorf("scope %s: want global, site, link or host", value)
+		}
+		r.Scope = scope
+		return nil
+	case "proto", "protocol":
+		protocols := map[string]int{"kernel": unix.RTPROT_KERNEL, "boot": unix.RTPROT_BOOT, "static": unix.RTPROT_STATIC, "dhcp": unix.RTPROT_DHCP, "ra": unix.RTPROT_RA}
+		p, ok := protocols[value]
+		if !ok {
+			return fmt.Errorf("proto %s: want kernel, boot, static, dhcp or ra", value)
+		}
+		r.Protocol = netlink.RouteProtocol(p)
+		return nil
+	case "tos", "dsfield":
+		return number(&r.Tos)
+	case "metric", "priority", "preference":
 		return number(&r.Priority)
 	case "mtu":
 		return number(&r.MTU)
@@ -135,5 +153,5 @@ func routeWord(r *netlink.Route, key, value string, dev *string) error {
 		}
 		return number(&r.Table)
 	}
-	return fmt.Errorf("%q is not a word that is understood here (via, dev, src, metric, mtu, table, onlink)", key)
+	return fmt.Errorf("%q is not a word that is understood here (via, dev, src, metric, mtu, table, scope, proto, tos, onlink)", key)
 }

@@ -65,6 +65,7 @@ type Interface struct {
 // interfaces instead.
 type Host struct {
 	Name       string      `yaml:"name"`
+	Kind       string      `yaml:"kind"` // virtual or kernel; default: as all hosts of the lab
 	Network    string      `yaml:"network"`
 	Addresses  []string    `yaml:"addresses"`
 	Link       Link        `yaml:"link"`

@@ -98,6 +98,9 @@ func (t *Topology) verifyHost(h *Host, claim func(name, what string) error) erro
 	if h.Network == "" && len(h.Interfaces) == 0 {
 		return fmt.Errorf("%s: it is on no network; add \"network:\", or \"interfaces:\" if it has several", where)
 	}
+	if !slices.Contains([]string{"", "virtual", "kernel"}, h.Kind) {
+		return fmt.Errorf("%s: kind: %q: want virtual or kernel", where, h.Kind)
+	}
 	for i, f := range h.Plugs() {
 		if f.RxChecksumOffload != nil {
 			return fmt.Errorf("%s: interface %s: rx_checksum_offload is for routers", where, f.Name)
