@@ -21,9 +21,10 @@ type setTable struct {
 
 // setKind is a type of set: what its elements are made of.
 type setKind struct {
-	name   string
-	parts  []setPart
-	bitmap bool // bounded by a range
+	name    string
+	parts   []setPart
+	bitmap  bool // bounded by a range
+	twoNets bool // the first network belongs to the key
 }
 
 // setPart is one dimension of an element.
@@ -35,6 +36,7 @@ const (
 	partPort   // with its protocol
 	partNumber // a port without a protocol (bitmap:port)
 	partIface
+	partMark
 )
 
 // setKinds are the types there are. list:set has no parts: its elements are other sets.
@@ -45,9 +47,12 @@ var setKinds = [...]setKind{
 	{name: "hash:ip,port", parts: []setPart{partIP, partPort}},
 	{name: "hash:ip,port,ip", parts: []setPart{partIP, partPort, partIP}},
 	{name: "hash:ip,port,net", parts: []setPart{partIP, partPort, partNet}},
+	{name: "hash:ip,mark", parts: []setPart{partIP, partMark}},
 	{name: "hash:net", parts: []setPart{partNet}},
 	{name: "hash:net,iface", parts: []setPart{partNet, partIface}},
+	{name: "hash:net,net", parts: []setPart{partNet, partNet}, twoNets: true},
 	{name: "hash:net,port", parts: []setPart{partNet, partPort}},
+	{name: "hash:net,port,net", parts: []setPart{partNet, partPort, partNet}, twoNets: true},
 	{name: "list:set"},
 }
 
@@ -63,7 +68,9 @@ type set struct {
 	mu    sync.RWMutex
 	exact map[setKey]*setElem
 	nets  map[setKey]*bart.Table[*setElem]
-	bits  [129]int // how many elements there are of each prefix length
+	bits  [129]int         // how many elements there are of each prefix length
+	first [129]int         // the same of the first of two networks
+	wires *bart.Table[int] // of hash:net,iface: how many elements a network has, of all interfaces
 	count int
 	list  []*setElem // of list:set, in order
 }
@@ -79,6 +86,7 @@ type setHeader struct {
 	forceadd, skbinfo             bool
 	lo, hi                        packet.Addr // of bitmap:ip
 	loPort, hiPort                uint16      // of bitmap:port
+	markmask                      uint32      // of hash:ip,mark
 	size                          uint32      // of list:set
 }
 
@@ -87,13 +95,15 @@ type setKey struct {
 	ip, ip2 packet.Addr
 	port    uint16
 	proto   uint8
+	bits    uint8 // of the first of two networks, which ip is
+	mark    uint32
 	iface   string
 }
 
 // setElem is an element with its extensions.
 type setElem struct {
 	key     setKey
-	net     netip.Prefix // of the kinds with a network
+	net     netip.Prefix // of the kinds with a network, the second if there are two
 	member  *set         // of list:set
 	expires packet.Time  // 0: never
 	nomatch bool
@@ -119,6 +129,8 @@ func (k *setKind) hasNet() bool {
 	}
 	return false
 }
+
+func (k *setKind) hasIface() bool { return k.parts != nil && k.parts[len(k.parts)-1] == partIface }
 
 func (t *setTable) find(name string) *set {
 	t.mu.RLock()
@@ -172,7 +184,7 @@ func (s *set) put(e *setElem, now packet.Time) bool {
 		s.nets[e.key] = t
 	}
 	t.Insert(e.net, e)
-	s.bits[e.net.Bits()]++
+	s.tally(e, 1)
 	return true
 }
 
@@ -188,7 +200,23 @@ func (s *set) drop(e *setElem) {
 	if t.Size() == 0 {
 		delete(s.nets, e.key)
 	}
-	s.bits[e.net.Bits()]--
+	s.tally(e, -1)
+}
+
+// tally counts the networks of an element that comes or goes.
+func (s *set) tally(e *setElem, n int) {
+	s.bits[e.net.Bits()] += n
+	if s.kind.twoNets {
+		s.first[e.key.bits] += n
+	}
+	if s.kind.hasIface() {
+		have, _ := s.wires.Get(e.net)
+		if have += n; have == 0 {
+			s.wires.Delete(e.net)
+		} else {
+			s.wires.Insert(e.net, have)
+		}
+	}
 }
 
 // makeRoom drops what has timed out, or with forceadd any element.
@@ -220,42 +248,4 @@ func (s *set) all() (all []*setElem) {
 		}
 	}
 	return all
-}
-
-// lookup finds the element that covers a key and, in the kinds with a network, an address. The lock is held for
-// reading; what has timed out is passed over.
-func (s *set) lookup(k setKey, a packet.Addr, now packet.Time) *setElem {
-	if !s.kind.hasNet() {
-		e := s.exact[k]
-		if e == nil || e.dead(now) {
-			return nil
-		}
-		return e
-	}
-	t := s.nets[k]
-	if t == nil {
-		return nil
-	}
-	e, ok := t.Lookup(netip.AddrFrom16(a).Unmap())
-	if !ok {
-		return nil
-	}
-	if !e.dead(now) {
-		return e
-	}
-	return s.shorter(e, now)
-}
-
-// shorter finds the element with the next shorter prefix that covers what e does: one that has timed out, or whose counters
-// a rule does not want, hides it not.
-func (s *set) shorter(e *setElem, now packet.Time) *setElem {
-	if !s.kind.hasNet() {
-		return nil
-	}
-	for _, x := range s.nets[e.key].Supernets(e.net) {
-		if x.net.Bits() < e.net.Bits() && !x.dead(now) {
-			return x
-		}
-	}
-	return nil
 }

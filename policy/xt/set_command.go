@@ -143,6 +143,8 @@ func (t *setTable) swap(one, two string) error {
 	a.exact, b.exact = b.exact, a.exact
 	a.nets, b.nets = b.nets, a.nets
 	a.bits, b.bits = b.bits, a.bits
+	a.first, b.first = b.first, a.first
+	a.wires, b.wires = b.wires, a.wires
 	a.count, b.count = b.count, a.count
 	a.list, b.list = b.list, a.list
 	return nil

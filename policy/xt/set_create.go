@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"github.com/moat-router/moat/policy"
 	"github.com/moat-router/moat/stack/packet"
 )
@@ -20,6 +22,9 @@ func (t *setTable) create(name, kind string, words []string, exist bool) error {
 		if setKinds[i].name == kind {
 			s.kind = &setKinds[i]
 		}
+	}
+	if s.kind == nil && strings.Contains(kind, "mac") {
+		return fmt.Errorf("set type %q is not possible: packets have no link layer here", kind)
 	}
 	if s.kind == nil {
 		var names []string
@@ -51,7 +56,7 @@ func (t *setTable) create(name, kind string, words []string, exist bool) error {
 // options reads what stands behind create NAME TYPE.
 func (s *set) options(words []string) (err error) {
 	h := &s.header
-	*h = setHeader{hashsize: 1024, maxelem: 65536, bucketsize: 12, size: 8}
+	*h = setHeader{hashsize: 1024, maxelem: 65536, bucketsize: 12, size: 8, markmask: 1<<32 - 1}
 	s.any = s.kind.bitmap || len(s.kind.parts) == 0
 	ranged := ""
 	for i := 0; i < len(words); i++ {
@@ -89,6 +94,13 @@ func (s *set) options(words []string) (err error) {
 			continue
 		case "initval":
 			h.initval = words[i]
+			continue
+		case "markmask":
+			v, ok := ParseUint(words[i], 1, 1<<32-1)
+			if !ok || s.kind.name != "hash:ip,mark" {
+				return fmt.Errorf("bad markmask %q for %s", words[i], s.kind.name)
+			}
+			h.markmask = uint32(v)
 			continue
 		}
 		if !isNumber {
@@ -131,7 +143,7 @@ func (s *set) options(words []string) (err error) {
 func (s *set) empty() {
 	s.exact, s.nets, s.list, s.count = map[setKey]*setElem{}, nil, nil, 0
 	s.nets = newNets()
-	s.bits = [129]int{}
+	s.bits, s.first, s.wires = [129]int{}, [129]int{}, new(bart.Table[int])
 }
 
 // expiry is when an element times out: after seconds if they are given, else after the set's own time; 0 is never.

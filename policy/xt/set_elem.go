@@ -35,9 +35,21 @@ func (s *set) elems(text string) (out []setElem, err error) {
 			out, err = s.expandIP(out, parts[i], at, second)
 			second = true
 		case partNet:
-			out, err = s.expandNet(out, parts[i])
+			at := func(e *setElem, n netip.Prefix) { e.net = n }
+			if s.kind.twoNets && i == 0 {
+				at = func(e *setElem, n netip.Prefix) { e.key.ip, e.key.bits = packet.AddrFrom(n.Addr()), uint8(n.Bits()) }
+			}
+			out, err = s.expandNet(out, parts[i], at)
 		case partPort, partNumber:
 			out, err = s.expandPort(out, parts[i], part == partPort)
+		case partMark:
+			v, ok := ParseUint(parts[i], 0, 1<<32-1)
+			if !ok {
+				return nil, fmt.Errorf("bad mark %q", parts[i])
+			}
+			for j := range out {
+				out[j].key.mark = uint32(v) & s.header.markmask
+			}
 		case partIface:
 			for j := range out {
 				out[j].key.iface = strings.TrimPrefix(parts[i], "physdev:")
@@ -81,7 +93,7 @@ func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr
 	}
 }
 
-func (s *set) expandNet(in []setElem, text string) (out []setElem, err error) {
+func (s *set) expandNet(in []setElem, text string, at func(*setElem, netip.Prefix)) (out []setElem, err error) {
 	var nets []netip.Prefix
 	if strings.Contains(text, "-") {
 		lo, hi, err := addrRange(s.family, text)
@@ -98,7 +110,7 @@ func (s *set) expandNet(in []setElem, text string) (out []setElem, err error) {
 	}
 	for _, n := range nets {
 		for _, e := range in {
-			e.net = n
+			at(&e, n)
 			out = append(out, e)
 		}
 	}

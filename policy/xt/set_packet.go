@@ -27,13 +27,19 @@ func (d *setDims) append(b []byte) []byte {
 	return b
 }
 
-// keyOf reads from a packet what a set compares: the key and the address of the network part. It is false where the
-// packet has nothing of the kind, for instance no ports.
-func (s *set) keyOf(p *policy.Packet, d *setDims) (k setKey, net packet.Addr, ok bool) {
+// setQuery is what a packet has of the kind of a set.
+type setQuery struct {
+	key        setKey
+	first, net packet.Addr // of the kinds with two networks, and with one
+}
+
+// read reads from a packet what a set compares. It is false where the packet has nothing of the kind, for instance no
+// ports.
+func (q *setQuery) read(s *set, p *policy.Packet, d *setDims) (ok bool) {
 	if d.n < len(s.kind.parts) || !s.wants(p.V6) {
-		return k, net, false
+		return false
 	}
-	second := false
+	k, second := &q.key, false
 	for i, part := range s.kind.parts {
 		switch part {
 		case partIP, partNet:
@@ -42,14 +48,18 @@ func (s *set) keyOf(p *policy.Packet, d *setDims) (k setKey, net packet.Addr, ok
 				a = p.Dst()
 			}
 			if part == partNet {
-				net = a
+				if s.kind.twoNets && i == 0 {
+					q.first = a
+				} else {
+					q.net = a
+				}
 				continue
 			}
 			if s.header.netmask != 0 {
 				a = maskBits(a, p.V6, uint8(s.header.netmask))
 			}
 			if s.kind.bitmap && (!p.V6 && (lessAddr(a, s.header.lo) || lessAddr(s.header.hi, a)) || p.V6) {
-				return k, net, false
+				return false
 			}
 			if second {
 				k.ip2 = a
@@ -59,26 +69,28 @@ func (s *set) keyOf(p *policy.Packet, d *setDims) (k setKey, net packet.Addr, ok
 			second = true
 		case partPort:
 			if k.port, k.proto, ok = portOf(p, d.dst[i]); !ok {
-				return k, net, false
+				return false
 			}
 		case partNumber:
 			if k.port, k.proto, ok = portOf(p, d.dst[i]); !ok || k.proto != protoTCP && k.proto != protoUDP ||
 				k.port < s.header.loPort || k.port > s.header.hiPort {
-				return k, net, false
+				return false
 			}
 			k.proto = 0
+		case partMark:
+			k.mark = p.Mark & s.header.markmask
 		case partIface:
 			dev := p.In
 			if d.dst[i] {
 				dev = p.Out
 			}
 			if dev == nil {
-				return k, net, false
+				return false
 			}
 			k.iface = dev.Name
 		}
 	}
-	return k, net, true
+	return true
 }
 
 func lessAddr(a, b packet.Addr) bool {
@@ -153,8 +165,8 @@ func (s *set) test(p *policy.Packet, d *setDims, q *setTest) (e setElem, in bool
 	if len(s.kind.parts) == 0 {
 		return s.testList(p, d, q)
 	}
-	k, net, ok := s.keyOf(p, d)
-	if !ok {
+	var w setQuery
+	if !w.read(s, p, d) {
 		return e, false
 	}
 	if !s.header.counters {
@@ -164,17 +176,14 @@ func (s *set) test(p *policy.Packet, d *setDims, q *setTest) (e setElem, in bool
 		s.mu.Lock()
 		defer s.mu.Unlock()
 	}
-	hit := s.lookup(k, net, p.Now)
-	for hit != nil && !s.passes(hit, p, q, !q.noUpdate) {
-		hit = s.shorter(hit, p.Now)
-	}
-	if hit == nil {
-		return e, false
-	}
-	if s.kind.hasNet() && q.returnNomatch {
-		return *hit, hit.nomatch
-	}
-	return *hit, !hit.nomatch
+	s.covering(&w, p.Now, func(hit *setElem) bool {
+		if !s.passes(hit, p, q, !q.noUpdate) {
+			return false
+		}
+		e, in = *hit, hit.nomatch == (s.kind.hasNet() && q.returnNomatch)
+		return true
+	})
+	return e, in
 }
 
 // passes moves the counters of an element and compares them.
@@ -229,8 +238,13 @@ func (s *set) addPacket(p *policy.Packet, d *setDims, exist bool, timeout *int64
 	if !ok {
 		return false
 	}
-	if old := s.get(e); old != nil && !old.dead(p.Now) && !exist {
-		return false
+	if old := s.get(e); old != nil {
+		if !old.dead(p.Now) && !exist {
+			return false
+		}
+		if !s.kind.bitmap {
+			e.comment = old.comment // whose words no packet has; bitmaps lose them in Linux
+		}
 	}
 	if s.header.hasTimeout {
 		e.expires = s.header.expiry(timeout, p.Now)
@@ -263,20 +277,28 @@ func (s *set) delPacket(p *policy.Packet, d *setDims) bool {
 
 // elemOf makes an element of a packet. Its network has the longest prefix length that the set knows, or the full one.
 func (s *set) elemOf(p *policy.Packet, d *setDims) (*setElem, bool) {
-	k, a, ok := s.keyOf(p, d)
-	if !ok || s.kind.name == "hash:ip" && isUnspecified(k.ip) {
+	var q setQuery
+	if !q.read(s, p, d) || s.kind.name == "hash:ip" && isUnspecified(q.key.ip) {
 		return nil, false
 	}
-	e := &setElem{key: k, packets: 1, bytes: uint64(len(p.Data))} // this packet counts
+	e := &setElem{key: q.key, packets: 1, bytes: uint64(len(p.Data))} // this packet counts
 	if s.kind.hasNet() {
-		bits := addrBits(policy.FamilyOf(p.V6))
-		for n := bits; n > 0; n-- {
-			if s.bits[n] > 0 {
-				bits = n
-				break
-			}
-		}
-		e.net = prefixOf(a, bits)
+		e.net = prefixOf(q.net, longest(&s.bits, p.V6))
+	}
+	if s.kind.twoNets {
+		n := longest(&s.first, p.V6)
+		e.key.ip, e.key.bits = maskBits(q.first, p.V6, uint8(n)), uint8(n)
 	}
 	return e, true
+}
+
+// longest is the longest prefix length that is in use, or the full one.
+func longest(used *[129]int, v6 bool) int {
+	full := addrBits(policy.FamilyOf(v6))
+	for n := full; n > 0; n-- {
+		if used[n] > 0 {
+			return n
+		}
+	}
+	return full
 }

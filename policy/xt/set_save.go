@@ -40,6 +40,9 @@ func (s *set) save(b []byte, now packet.Time) []byte {
 	default:
 		b = fmt.Appendf(b, " family %s hashsize %d maxelem %d", [...]string{"inet", "inet6"}[s.family], h.hashsize, h.maxelem)
 	}
+	if h.markmask != 1<<32-1 {
+		b = fmt.Appendf(b, " markmask 0x%08x", h.markmask)
+	}
 	if h.netmask != 0 {
 		b = fmt.Appendf(b, " netmask %d", h.netmask)
 	}
@@ -126,11 +129,17 @@ func (s *set) appendElem(b []byte, e *setElem) []byte {
 			b = netip.AddrFrom16(ip).Unmap().AppendTo(b)
 			ip = e.key.ip2
 		case partNet:
-			if e.net.IsSingleIP() {
-				b = e.net.Addr().AppendTo(b)
-			} else {
-				b = e.net.AppendTo(b)
+			n := e.net
+			if s.kind.twoNets && i == 0 {
+				n = prefixOf(e.key.ip, int(e.key.bits))
 			}
+			if n.IsSingleIP() {
+				b = n.Addr().AppendTo(b)
+			} else {
+				b = n.AppendTo(b)
+			}
+		case partMark:
+			b = fmt.Appendf(b, "0x%08x", e.key.mark)
 		case partPort:
 			b = appendProtoPort(b, e.key.proto, e.key.port)
 		case partNumber:

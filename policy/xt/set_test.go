@@ -90,7 +90,7 @@ func TestSetRangesAreExpandedAsIpsetDoes(t *testing.T) {
 func TestSetErrorsSayWhereAndWhat(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{
-		{"create x hash:mac", `sets:1: unknown set type "hash:mac"`},
+		{"create x hash:foo", `sets:1: unknown set type "hash:foo"`},
 		{"create s hash:ip\nadd s 1.2.3.4\nadd s 1.2.3.4", `sets:3: set s: "1.2.3.4" is in it already`},
 		{"create s hash:ip\nadd z 1.2.3.4", `sets:2: set "z" does not exist: there are s`},
 		{"create s hash:ip\nadd s 1.2.3.4,80", `sets:2: set s: bad element`},
