@@ -48,8 +48,7 @@
 //
 // Hosts forward nothing. Without a name server names of hosts are looked up by DialContext itself, in the topology. The
 // wire of a network chooses the next hop by the sender's routes of the moment, without marks. A virtual host keeps to the
-// MTU of the interface that has its source address, also where a rule sends it over another; it learns no path MTU for
-// UDP.
+// MTU of the interface that has its source address, also where a rule sends it over another.
 //
 // # References
 //

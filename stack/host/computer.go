@@ -254,6 +254,7 @@ func (h *Host) receive(dev int, batch []*packet.Packet) {
 			continue
 		}
 		h.notice(p)
+		h.learnPMTU(p)
 		at := dev
 		if h.cfg.egress != nil {
 			// gVisor takes only what is for the address of the interface where it comes in; Linux takes what is

@@ -57,7 +57,8 @@
 //
 // Source addresses of Dial come from Config.Route. gVisor keeps a route of its own only to know an interface's MTU; a
 // router, and a Host with routes, route what comes out again. So the MTU that counts is that of the interface which has
-// the source address. A path MTU is learned for TCP only: UDP datagrams that are larger go on being lost.
+// the source address. A UDP socket is not told that its path
+// is narrower than it thought (Linux: EMSGSIZE for connected ones); what it sends next is cut.
 //
 // # References
 //

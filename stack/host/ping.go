@@ -115,14 +115,6 @@ func (h *Host) Trace(dst netip.Addr, hops int, o Probe) ([]Answer, error) {
 	return path, nil
 }
 
-// now is the host's time, as a distance.
-func (h *Host) now() packet.Time {
-	if c := h.cfg.Clock; c != nil {
-		return c.Time()
-	}
-	return packet.Time(time.Since(epoch))
-}
-
 // build makes the datagram. The payload is the alphabet, as in the packet notation.
 func (o Probe) build(src, dst netip.Addr, id uint16) []byte {
 	hdr, proto := header.IPv4MinimumSize, uint8(header.ICMPv4ProtocolNumber)

@@ -65,6 +65,7 @@ type Stack struct {
 	owner atomic.Pointer[map[netip.Addr]int]
 
 	self      self
+	paths     pathMTUs
 	silent    silent
 	listening listeners
 

@@ -50,17 +50,29 @@ func (n *nic) leave(parts [][]byte, o packet.Offload) {
 	if n.s.dress(p, n) {
 		return
 	}
+	if !n.s.cut(p, n.out) {
+		n.out(p)
+	}
+}
+
+// out sends a datagram, while n.tx.mu is held.
+func (n *nic) out(p *packet.Packet) {
+	t := n.tx
+	batch := t.one[:]
+	if p != batch[0] {
+		batch = []*packet.Packet{p} // a piece
+	}
 	if n.s.cfg.egress != nil {
-		n.s.routed(p, t)
+		n.s.routed(p, batch)
 	} else {
-		t.send(t.one[:], n.s.cfg.Clock == nil)
+		t.send(batch, n.s.cfg.Clock == nil)
 	}
 	n.s.sent.Add(1)
 }
 
-// routed sends p, which t owns, by the link that the routes name: gVisor sends by the one that has the source address
+// routed sends p, the only one of the batch, by the link that the routes name: gVisor sends by the one that has the source address
 // (RFC 1122 3.3.4.2 calls that the strong end system model; Linux follows the weak one).
-func (s *Stack) routed(p *packet.Packet, t *transmitter) {
+func (s *Stack) routed(p *packet.Packet, batch []*packet.Packet) {
 	out, _ := s.cfg.egress(p)
 	live := s.cfg.Clock == nil
 	switch {
@@ -71,7 +83,7 @@ func (s *Stack) routed(p *packet.Packet, t *transmitter) {
 			return nil
 		})
 	default:
-		out.send(t.one[:], live)
+		out.send(batch, live)
 	}
 }
 
