@@ -22,6 +22,9 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	if p.dest.Type == fib.Broadcast || p.dest.Type == fib.Multicast || fromStack && p.dest.Type == fib.Anycast {
 		return
 	}
+	if o, ok := p.TCPOptions(); fromStack && (!ok || !answersSignature(o, p.V6)) {
+		return
+	}
 	src, dst := p.Dst(), p.Src()
 	if p.V6 && (src[0] == 0xff || dst[0] == 0xff || !fromStack && (unanswerable6(src) || unanswerable6(dst))) {
 		return
@@ -98,3 +101,27 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 // unanswerable6 tells whether an IPv6 address is one with which REJECT resets nothing: the unspecified one, and IPv4 addresses
 // in IPv6's clothes, which ipv6_addr_type does not call unicast.
 func unanswerable6(a packet.Addr) bool { return a == packet.Addr{} || a.Is4() }
+
+// answersSignature tells whether the stack answers a segment with these options by a reset. It looks for a signature
+// (RFC 2385, 5925) first: with one there would have to be a key for it, and there is none; options that cannot be read are
+// not answered. Less than an MD5 signature takes is not read at all, and IPv6 does not mind TCP-AO (tcp_do_parse_auth_options,
+// tcp_v4_send_reset, tcp_v6_send_reset).
+func answersSignature(options []byte, v6 bool) bool {
+	const md5, ao, md5Len = 19, 29, 18
+	signed := false
+	for o := options; len(o) >= md5Len; {
+		switch o[0] {
+		case header.TCPOptionEOL:
+			return !signed
+		case header.TCPOptionNOP:
+			o = o[1:]
+			continue
+		}
+		if o[1] < 2 || int(o[1]) > len(o) || o[0] == md5 && o[1] != md5Len || o[0] == ao && o[1] <= 4 {
+			return false
+		}
+		signed = signed || o[0] == md5 || o[0] == ao && !v6
+		o = o[o[1]:]
+	}
+	return !signed
+}

@@ -47,6 +47,8 @@ func ParseEntry(line string) (Entry, error) {
 			tuples = append(tuples, map[string]string{k: canonical(v)})
 		case isTupleKey(k) && len(tuples) > 0:
 			tuples[len(tuples)-1][k] = canonical(v)
+		case k == "timeout": // GRE's own timeout, beside what is left; the recorded form has room for one of them
+			e.Timeout, _ = strconv.Atoi(v)
 		default:
 			e.attr(k, v)
 		}

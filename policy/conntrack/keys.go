@@ -98,6 +98,17 @@ func (t *Template) zones(mark uint32) (z zones) {
 	return z
 }
 
+// TupleOf is the tuple of a packet that conntrack has not seen (nf_ct_get_tuplepr); false where it has no transport
+// header, or one that is cut off.
+func TupleOf(p *packet.Packet) (k Tuple, ok bool) {
+	if !p.HasL4() {
+		return k, false
+	}
+	p.Ends(&k.Src, &k.Dst)
+	k.Proto, k.V6 = p.Proto, p.V6
+	return k, k.readPorts(p.L4Bytes())
+}
+
 // readPorts reads what of the tuple stands in the transport header; false where that does not reach far enough
 // (nf_ct_get_tuple).
 func (k *Tuple) readPorts(l4 []byte) bool {

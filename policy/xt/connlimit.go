@@ -1,7 +1,6 @@
 package xt
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strconv"
 	"sync"
@@ -97,7 +96,7 @@ func (m *connlimit) Match(p *policy.Packet) bool {
 	if c := p.CT.Conn; c != nil {
 		k.zone = c.Zone()
 		own = *c.Tuple(conntrack.Original)
-	} else if t, ok := tupleOfPacket(p); ok {
+	} else if t, ok := conntrack.TupleOf(p.Packet); ok {
 		own = t
 	} else {
 		p.HotDrop = true
@@ -163,27 +162,6 @@ func stillOpen(p *policy.Packet, t conntrack.Tuple) (there, open bool) {
 	state := ref.Conn.StateName()
 	p.W.CT.Release(&ref)
 	return true, t.Proto != protoTCP || state != "TIME_WAIT" && state != "CLOSE"
-}
-
-// tupleOfPacket is the tuple of a packet without a connection: one that conntrack found INVALID or was told not to
-// track. It may be that of a connection nevertheless. It is false where the transport header is cut off.
-func tupleOfPacket(p *policy.Packet) (t conntrack.Tuple, ok bool) {
-	t = conntrack.Tuple{Src: p.Src(), Dst: p.Dst(), Proto: p.Proto, V6: p.V6}
-	if !p.HasL4() {
-		return t, false
-	}
-	h := p.L4Bytes()
-	switch {
-	case p.Proto == protoTCP, p.Proto == protoUDP, p.Proto == protoUDPLite, p.Proto == protoSCTP:
-		t.SrcPort, t.DstPort, ok = p.Ports()
-		return t, ok
-	case p.Proto == protoICMP && !p.V6, p.Proto == protoICMPv6 && p.V6:
-		if len(h) < 8 {
-			return t, false
-		}
-		t.SrcPort, t.DstPort = binary.BigEndian.Uint16(h[4:]), binary.BigEndian.Uint16(h)
-	}
-	return t, true
 }
 
 func (m *connlimit) AppendSave(b []byte) []byte {

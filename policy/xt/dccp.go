@@ -70,7 +70,7 @@ func (m *dccp) Match(p *policy.Packet) bool {
 	if m.typesSet && (m.types>>(h[8]>>1&15)&1 != 0) == m.notType {
 		return false
 	}
-	return m.option == 0 || m.hasOption(p, h)
+	return m.option == 0 || m.hasOption(p, h) != m.notOption
 }
 
 // dccpMore is how many bytes of header each packet type has behind the generic one before options begin (RFC 4340 5),
@@ -88,7 +88,7 @@ func (m *dccp) hasOption(p *policy.Packet, h []byte) bool {
 		p.HotDrop = true
 		return false
 	}
-	return findOption(p.Data[p.L4+begin:p.L4+size], m.option) != m.notOption
+	return findOption(p.Data[p.L4+begin:p.L4+size], m.option)
 }
 
 func (m *dccp) AppendSave(b []byte) []byte {

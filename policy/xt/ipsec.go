@@ -118,6 +118,10 @@ func (m *ah) Match(p *policy.Packet) bool {
 	}
 	h := p.Data[off:]
 	size := (uint32(h[1]) + 2) * 4
+	if uint64(size) > uint64(len(h)) {
+		p.HotDrop = true
+		return false
+	}
 	return m.has(binary.BigEndian.Uint32(h[4:])) &&
 		(m.length == 0 || (size == m.length) != m.notLen) &&
 		(!m.reserved || h[2]|h[3] == 0)

@@ -109,11 +109,22 @@ func (m *sctp) parseChunks(list string) error {
 				f.value |= 0x80 >> at
 			}
 		}
-		if f.mask != 0 { // "DATA:" asks nothing of the flags
-			m.flags = append(m.flags, f)
-		}
+		m.addFlags(f)
 	}
 	return nil
+}
+
+// addFlags asks for flags of a type; what is asked of it already stays.
+func (m *sctp) addFlags(f sctpFlags) {
+	i := slices.IndexFunc(m.flags, func(g sctpFlags) bool { return g.chunk == f.chunk })
+	switch {
+	case f.mask == 0: // "DATA:" asks nothing
+	case i < 0:
+		m.flags = append(m.flags, f)
+	default:
+		m.flags[i].mask |= f.mask
+		m.flags[i].value |= f.value
+	}
 }
 
 func (m *sctp) Done(r *RuleInfo) (policy.Match, error) { return m, needProto(r, "sctp", protoSCTP) }
