@@ -53,7 +53,9 @@ func TestMTUOfALinkIsThatOfTheInterface(t *testing.T) {
 		}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(10 * time.Second))
-		go c.Write(make([]byte, 20000))
+		if _, err := c.Write(make([]byte, 20000)); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := io.ReadFull(c, make([]byte, 20000)); err != nil {
 			t.Fatal(err)
 		}
