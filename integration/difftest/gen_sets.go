@@ -29,7 +29,7 @@ func (s *ipset) parts() int {
 // someSets draws sets and what is in them, as lines of setup.
 func (g *gen) someSets() (lines []string) {
 	kinds := []string{"hash:ip", "hash:ip", "hash:net", "hash:net", "hash:ip,port", "hash:net,port", "hash:net,iface", "hash:ip,port,ip", "hash:ip,port,net",
-		"hash:net,net", "hash:net,port,net", "hash:ip,mark", "bitmap:ip", "bitmap:port", "list:set"}
+		"bitmap:ip", "bitmap:port", "list:set"}
 	for i := range 1 + g.r.IntN(4) {
 		s := &ipset{name: fmt.Sprintf("s%d", i), kind: pick(g, kinds...), v6: g.family()}
 		s.both = s.kind == "bitmap:port" || s.kind == "list:set"
@@ -51,9 +51,6 @@ func (g *gen) someSets() (lines []string) {
 		}
 		if (s.kind == "hash:ip" || s.kind == "bitmap:ip" && strings.HasSuffix(words[len(words)-1], "/16")) && g.chance(15) {
 			words = append(words, "netmask", map[bool]string{false: pick(g, "24", "30"), true: pick(g, "64", "120")}[s.v6])
-		}
-		if s.kind == "hash:ip,mark" && g.chance(20) {
-			words = append(words, "markmask 0x1")
 		}
 		if g.chance(40) {
 			s.options += " counters"
@@ -122,8 +119,6 @@ func (g *gen) element(s *ipset) string {
 				map[bool]string{false: "icmp:8/0", true: "icmpv6:128/0"}[s.v6], map[bool]string{false: "icmp:echo-reply", true: "icmpv6:echo-reply"}[s.v6], "gre:0", "sctp:53", "udplite:1000"))
 		case "iface":
 			parts = append(parts, pick(g, g.devs...).name)
-		case "mark":
-			parts = append(parts, pick(g, "0x1", "0", "0x2"))
 		}
 	}
 	return strings.Join(parts, ",")
