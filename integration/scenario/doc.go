@@ -42,6 +42,16 @@
 //	> {"op":"inject","if":"lan","hex":["4500.."],"gso":1448}
 //	< {"out":[{"if":"wan","hex":"4500..","gso":1448}],..}
 //
+// # Sets
+//
+// A line of setup, or the command of a "host" step, may be one of ipset's instead of iproute2's. The answer to "counters" then has
+// the elements of each set beside the rules, as "ipset save" prints them, in order of their text and without what is left of
+// their timeouts. This, too, is an addition.
+//
+//	> {"op":"host","cmd":"ipset add -exist deny 192.0.2.1"}
+//	> {"op":"counters"}
+//	< {"v4":{..},"sets":{"deny":["192.0.2.1 packets 2 bytes 80"]}}
+//
 // # How answers are compared
 //
 // Packets per interface in order (the order between interfaces is not observable): canonical bytes, where fields that
