@@ -57,6 +57,12 @@ func act(role []string) error {
 			return err
 		}
 		return countDatagrams(port)
+	case "segments":
+		port, err := strconv.Atoi(role[2])
+		if err != nil {
+			return err
+		}
+		return sendSegments(role[1], port)
 	case "send":
 		port, err := strconv.Atoi(role[2])
 		if err != nil {
