@@ -75,9 +75,18 @@ func (w *worker) learnPMTU(p *passage) {
 	if p.V6 {
 		mtu = int(binary.BigEndian.Uint32(h[4:]))
 	}
+	if !p.V6 {
+		switch w.s.sys.NoPMTUDisc {
+		case 0:
+		case 2, 3: // 3 would believe those that a socket can check, which is not so of ICMP
+			return
+		default:
+			mtu = 0
+		}
+	}
 	tooBig := !p.V6 && h[0] == 3 && h[1] == 4 || p.V6 && h[0] == 2
 	q, ok := p.Quote()
-	if !tooBig || !ok || mtu == 0 {
+	if !tooBig || !ok {
 		return
 	}
 	if p.V6 {

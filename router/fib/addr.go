@@ -172,15 +172,16 @@ func (s *state) delAddr(d *dev, v6 bool, at int, note func(Change)) {
 	} else {
 		d.Addrs[f] = slices.Delete(slices.Clone(d.Addrs[f]), at, at+1)
 	}
+	promotes := s.opt.Promotes != nil && s.opt.Promotes(d.Index)
 	for _, o := range orphans {
-		if !s.opt.PromoteSecondaries {
+		if !promotes {
 			note(Change{Kind: AddrDeleted, Dev: d.Index, Addr: o.Local, V6: v6})
 			s.dropAddrRoutes(d, &o)
 		}
 	}
 	note(Change{Kind: AddrDeleted, Dev: d.Index, Addr: a.Local, V6: v6})
 	s.dropAddrRoutes(d, &a)
-	if s.opt.PromoteSecondaries {
+	if promotes {
 		for _, o := range orphans {
 			s.dropAddrRoutes(d, &o)
 			o.Secondary = false

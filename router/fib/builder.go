@@ -12,8 +12,9 @@ import (
 type Options struct {
 	// Forward6 is net.ipv6.conf.all.forwarding: a router has an anycast address in every subnet (RFC 4291 2.6.1).
 	Forward6 bool
-	// PromoteSecondaries is net.ipv4.conf.all.promote_secondaries: a secondary takes the place of a deleted primary.
-	PromoteSecondaries bool
+	// Promotes is net.ipv4.conf.*.promote_secondaries: whether a secondary takes the place of a deleted primary on an
+	// interface; nil: nowhere.
+	Promotes func(dev int) bool
 	// RouteLocalnet is net.ipv4.conf.all.route_localnet: 127/8 is an address like any other.
 	RouteLocalnet bool
 }

@@ -111,7 +111,7 @@ var rows = []row{
 	{name: "net.ipv4.icmp_echo_enable_probe", linux: "0", max: 1, note: "no effect: RFC 8335 probes are not answered"},
 	{name: "net.ipv4.ip_local_port_range", linux: "32768\t60999", unit: ports, at: func(v *Values) any { return &v.LocalPorts }},
 	{name: "net.ipv4.ip_forward_use_pmtu", linux: "0", max: 255, at: func(v *Values) any { return &v.ForwardUsePMTU }, note: "forwarded packets honour learnt path MTUs"},
-	{name: "net.ipv4.ip_no_pmtu_disc", linux: "0", max: 255, note: "no effect"},
+	{name: "net.ipv4.ip_no_pmtu_disc", linux: "0", max: 255, at: func(v *Values) any { return &v.NoPMTUDisc }, note: "1: an error is believed to mean 552; 2, 3: errors are not believed"},
 	{name: "net.ipv4.ip_early_demux", linux: "1", max: 255, note: "no effect"},
 	{name: "net.ipv4.ip_dynaddr", linux: "0", max: 255, note: "no effect"},
 	{name: "net.ipv4.ip_nonlocal_bind", linux: "0", max: 255, note: "no effect"},
@@ -128,7 +128,7 @@ var rows = []row{
 	{name: "net.ipv4.conf.*.shared_media", linux: "1", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.SharedMedia }, note: "either counts"},
 	{name: "net.ipv4.conf.*.secure_redirects", linux: "1", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.SecureRedirects }, note: "no effect: a router does not follow redirects"},
 	{name: "net.ipv4.conf.*.accept_redirects", linux: "1", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.AcceptRedirects }, note: "no effect: a router does not follow redirects"},
-	{name: "net.ipv4.conf.*.promote_secondaries", linux: "0", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.PromoteSecondaries }, note: "a secondary address outlives its primary; all counts"},
+	{name: "net.ipv4.conf.*.promote_secondaries", linux: "0", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.PromoteSecondaries }, note: "a secondary address outlives its primary; either counts"},
 	{name: "net.ipv4.conf.*.drop_unicast_in_l2_multicast", linux: "0", min: intMin, max: intMax, conf: func(c *Conf) *int { return &c.DropUnicastInL2Mcast }, note: "no effect: there is no link layer"},
 
 	// IPv6.

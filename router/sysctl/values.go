@@ -29,6 +29,7 @@ type Values struct {
 	ICMPEchoIgnoreBroadcasts   bool          // net.ipv4.icmp_echo_ignore_broadcasts
 	ICMPErrorsUseInboundIfaddr bool          // net.ipv4.icmp_errors_use_inbound_ifaddr
 	ForwardUsePMTU             bool          // net.ipv4.ip_forward_use_pmtu
+	NoPMTUDisc                 int           // net.ipv4.ip_no_pmtu_disc
 	LocalPorts                 [2]int        // net.ipv4.ip_local_port_range
 
 	ICMPv6Ratelimit           time.Duration // net.ipv6.icmp.ratelimit
@@ -175,8 +176,8 @@ func (v *Values) Defrag() defrag.Options {
 // FIB is what decides about the routes that come by themselves.
 func (v *Values) FIB() fib.Options {
 	return fib.Options{
-		Forward6:           v.All.Forwarding6 != 0,
-		PromoteSecondaries: v.All.PromoteSecondaries != 0,
-		RouteLocalnet:      v.All.RouteLocalnet != 0,
+		Forward6:      v.All.Forwarding6 != 0,
+		Promotes:      func(dev int) bool { return v.All.PromoteSecondaries|v.Dev(dev).PromoteSecondaries != 0 },
+		RouteLocalnet: v.All.RouteLocalnet != 0,
 	}
 }
