@@ -68,12 +68,23 @@ func (v *virtual) set(t time.Time, deadlines ...*packet.Time) error {
 	defer v.mu.Unlock()
 	at := packet.Time(0)
 	if !t.IsZero() {
-		at = max(v.s.cfg.Clock.Time().Add(time.Until(t)), 1)
+		at = max(v.s.cfg.Clock.Time().Add(meant(time.Until(t)))-1, 1) // before what else happens at that moment
 	}
 	for _, d := range deadlines {
 		*d = at
 	}
 	return nil
+}
+
+// meant is the distance of a deadline as its setter thought of it: real time has passed since then, and how much is
+// nobody's business on virtual time. So it is rounded up, by 10 ms at the most and never by more than a tenth.
+func meant(d time.Duration) time.Duration {
+	for _, step := range []time.Duration{10 * time.Millisecond, time.Millisecond, 100 * time.Microsecond} {
+		if d >= 10*step {
+			return (d + step - 1).Truncate(step)
+		}
+	}
+	return d
 }
 
 func (v *virtual) SetDeadline(t time.Time) error      { return v.set(t, &v.read, &v.write) }
