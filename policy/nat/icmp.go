@@ -14,9 +14,14 @@ import (
 // the destination manip of the reply direction makes the quote's source and the error's destination 192.168.1.10.
 func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Manip) bool {
 	q, ok := p.Quote()
-	if !ok && p.L4Len() < 8+20 {
+	inside := 8 + 20 // the header of the error and that of the quoted packet are asked for in one stretch, changed or not
+	if p.V6 {
+		inside = 8 + 40
+	}
+	if p.L4Len() < inside {
 		return false
 	}
+	p.Pull(p.L4 + inside)
 	if typ := p.L4Bytes()[0]; !p.V6 && typ == 5 || p.V6 && typ == 137 {
 		s := ref.Conn.Status()
 		if s&conntrack.StatusNATDoneMask != conntrack.StatusNATDoneMask || s&conntrack.StatusNATMask != 0 {
@@ -30,6 +35,9 @@ func TranslateICMP(t *conntrack.Table, p *packet.Packet, ref conntrack.Ref, m Ma
 		return false
 	}
 	p.CompleteChecksum()
+	if !q.Bad {
+		q.Pull()
+	}
 	// The quoted packet went the other way, so its other end is changed.
 	var e end
 	endOf(&e, ref, m)

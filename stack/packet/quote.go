@@ -71,6 +71,16 @@ func (p *Packet) Quote() (q Quote, ok bool) {
 	return q, true
 }
 
+// Pull does for the quoted transport header what Packet.Pull does for a header: it is going to be edited. Of TCP and SCTP
+// eight bytes are enough where there are no more (nf_nat_proto.c).
+func (q *Quote) Pull() {
+	n := int(l4Of(q.proto).min)
+	if have := len(q.L4Bytes()); n > have {
+		n = min(8, have)
+	}
+	q.outer.Pull(q.outer.L4 + 8 + q.l4 + n)
+}
+
 // Bytes is the quoted packet, from its IP header to the end of the error.
 func (q *Quote) Bytes() []byte { return q.b }
 
