@@ -85,18 +85,26 @@ func (n *nameService) rebind(h *Host) error {
 	return nil
 }
 
-// Lookup gives the first address of a name, of family "4", "6" or "" (any). A host that knows name servers asks them,
-// by packets; one that does not knows the names of the lab's hosts.
+// Lookup gives an address of a name, of family "4", "6" or "" (any): the first to which the host has a route, else the first.
+// A host that knows name servers asks them, by packets; one that does not knows the names of the lab's hosts.
 func (h *Host) Lookup(ctx context.Context, family, name string) (netip.Addr, error) {
-	if h.names.client == nil {
-		return h.lab.Lookup(family, name)
-	}
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a, nil
 	}
-	list, err := h.names.client.LookupAddrs(ctx, family, name)
+	var list []netip.Addr
+	var err error
+	if h.names.client != nil {
+		list, err = h.names.client.LookupAddrs(ctx, family, name)
+	} else {
+		list, err = h.lab.addresses(family, name)
+	}
 	if err != nil {
 		return netip.Addr{}, err
+	}
+	for _, a := range list {
+		if h.Source(a).IsValid() {
+			return a, nil // RFC 6724 6, rule 1
+		}
 	}
 	return list[0], nil
 }
@@ -141,12 +149,24 @@ func (l *Lab) Lookup(family, name string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a, nil
 	}
+	list, err := l.addresses(family, name)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return list[0], nil
+}
+
+// addresses are all those of a host, at least one.
+func (l *Lab) addresses(family, name string) (list []netip.Addr, err error) {
 	if o := l.Host(name); o != nil {
 		for _, a := range o.Addrs() {
 			if family == "" || (family == "4") == a.Is4() {
-				return a, nil
+				list = append(list, a)
 			}
 		}
 	}
-	return netip.Addr{}, &net.DNSError{Err: "no such host in the lab", Name: name, IsNotFound: true}
+	if len(list) == 0 {
+		return nil, &net.DNSError{Err: "no such host in the lab", Name: name, IsNotFound: true}
+	}
+	return list, nil
 }

@@ -170,3 +170,33 @@ func TestSameSeedAsksWithTheSameDatagrams(t *testing.T) {
 		t.Errorf("two runs differ:\n%s\n%s", a, b)
 	}
 }
+
+func TestNameOfADualStackHostIsReachedByTheFamilyThatWorks(t *testing.T) {
+	t.Parallel()
+	for _, servers := range []bool{false, true} {
+		bothKinds(t, func(t *testing.T, n *lab.Net) {
+			n.Network("lan")
+			both := n.Host("both", "lan", "10.0.0.2/24", "fd00::2/64").Serve("echo", "tcp", 7)
+			if servers {
+				both.NameServer("")
+			}
+			for name, address := range map[string]string{"four": "10.0.0.4/24", "six": "fd00::6/64"} {
+				h := n.Host(name, "lan", address)
+				if servers && name == "six" {
+					h.Asks("fd00::2")
+				}
+			}
+			for _, name := range []string{"four", "six"} {
+				c, err := n.Lab().Host(name).Dial("tcp", "both:7")
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					continue
+				}
+				if err := exchange(c, 5); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				c.Close()
+			}
+		})
+	}
+}
