@@ -28,10 +28,8 @@ type Options struct {
 	NoOffload bool
 }
 
-// Stats counts what became of datagrams at the device, since it was opened.
+// Stats counts what went wrong at the device since it was opened; what went well is counted by who uses it.
 type Stats struct {
-	RxPackets, RxBytes uint64 // read from the kernel
-	TxPackets, TxBytes uint64 // written to the kernel
-	BadHeader          uint64 // read with a virtio header that contradicts the datagram: dropped
-	TxErrors           uint64 // refused by the kernel, for whatever reason Send returned
+	BadHeader uint64 // read with a virtio header that contradicts the datagram: dropped
+	TxErrors  uint64 // refused by the kernel, for whatever reason Send returned
 }

@@ -20,11 +20,12 @@ import (
 // yieldEvery is how many packets one queue handles before the other goroutines of its processor have a turn.
 const yieldEvery = 256
 
-// readAhead is how many datagrams may wait in one batch, and readBytes how much memory they may take: what waits should
-// still be in the cache when its turn comes.
+// readAhead is how many datagrams may wait in one batch, and readBytes how much memory they may take, about: what waits
+// should still be in the cache when its turn comes. Three or four super-segments in a row are 5 % faster than one by one, eight
+// are slower again.
 const (
 	readAhead = 16
-	readBytes = 16 << 10
+	readBytes = 192 << 10
 )
 
 // TUN is a TUN device of the kernel. It is a link.Link.
@@ -45,9 +46,7 @@ type queue struct {
 
 	alive sync.RWMutex // held for reading by Send, for writing by Close
 
-	rxPackets, rxBytes, badHeader atomic.Uint64
-	_                             [64]byte // reader and writers are often on different processors
-	txPackets, txBytes, txErrors  atomic.Uint64
+	badHeader, txErrors atomic.Uint64
 }
 
 // Name is the device's name when it was opened.
@@ -108,19 +107,13 @@ type reader struct {
 // fill reads up to limit datagrams, fewer if they are long. It is false when there are no more, or none any more.
 func (r *reader) fill(fd uintptr, limit int) (more bool) {
 	all := r.batch[:cap(r.batch)]
-	n, bytes := 0, 0
-	defer func() {
-		r.batch = all[:n]
-		if n > 0 {
-			r.q.rxPackets.Add(uint64(n))
-			r.q.rxBytes.Add(uint64(bytes - n*hdrLen))
-		}
-	}()
-	for n < limit && bytes < readBytes {
+	r.batch = all[:0]
+	for bytes := 0; len(r.batch) < limit && bytes < readBytes; {
 		if r.t.closed.Load() {
 			r.failed = link.ErrClosed
 			return false
 		}
+		n := len(r.batch)
 		if all[n] == nil {
 			all[n] = packet.New()
 		}
@@ -150,7 +143,7 @@ func (r *reader) fill(fd uintptr, limit int) (more bool) {
 			r.q.badHeader.Add(1)
 			continue
 		}
-		n++
+		r.batch = all[:n+1]
 		bytes += got
 	}
 	return true
@@ -161,16 +154,16 @@ func (r *reader) fill(fd uintptr, limit int) (more bool) {
 func (t *TUN) Send(q int, batch []*packet.Packet) (int, error) {
 	qu := t.queues[uint(q)%uint(len(t.queues))]
 	qu.alive.RLock()
-	defer qu.alive.RUnlock()
+	sent, err := t.write(qu, batch)
+	qu.alive.RUnlock()
+	return sent, err
+}
+
+func (t *TUN) write(qu *queue, batch []*packet.Packet) (int, error) {
 	if t.closed.Load() {
 		return 0, link.ErrClosed
 	}
-	sent, bytes := 0, 0
-	defer func() {
-		qu.txPackets.Add(uint64(sent))
-		qu.txBytes.Add(uint64(bytes))
-	}()
-	for _, p := range batch {
+	for i, p := range batch {
 		b := p.Front(hdrLen)
 		encode(b, &p.Offload)
 		e := rawWrite(qu.fd, b)
@@ -179,12 +172,10 @@ func (t *TUN) Send(q int, batch []*packet.Packet) (int, error) {
 		}
 		if e != 0 {
 			qu.txErrors.Add(1)
-			return sent, t.explainWrite(e)
+			return i, t.explainWrite(e)
 		}
-		sent++
-		bytes += len(p.Data)
 	}
-	return sent, nil
+	return len(batch), nil
 }
 
 func (t *TUN) explainWrite(e syscall.Errno) error {
@@ -230,11 +221,7 @@ func (t *TUN) Close() error {
 // Stats sums the queues.
 func (t *TUN) Stats() (s Stats) {
 	for _, q := range t.queues {
-		s.RxPackets += q.rxPackets.Load()
-		s.RxBytes += q.rxBytes.Load()
 		s.BadHeader += q.badHeader.Load()
-		s.TxPackets += q.txPackets.Load()
-		s.TxBytes += q.txBytes.Load()
 		s.TxErrors += q.txErrors.Load()
 	}
 	return s

@@ -107,7 +107,7 @@ func TestTCPCrossesTwoDevicesAsSuperSegments(t *testing.T) {
 	if n := largest.Load(); n < 8*1500 {
 		t.Errorf("largest datagram %d bytes: no super-segments crossed", n)
 	}
-	if s := left.Stats(); s.BadHeader != 0 || s.TxErrors != 0 || s.RxPackets == 0 || s.TxBytes < uint64(len(sent)) {
+	if s := left.Stats(); s != (tun.Stats{}) {
 		t.Errorf("stats %+v", s)
 	}
 }
