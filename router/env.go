@@ -111,10 +111,8 @@ func (w *worker) Tee(p *policy.Packet, gateway packet.Addr, oif string) {
 	if p.Hook == policy.PreRouting || p.Hook == policy.Input {
 		q.DecTTL() // a copy that comes by here again dies at last
 	}
-	q.dest, q.toward, q.copyOf, q.came = d, gateway, p.In, w.r.dev(index(p.In))
-	if p.Hook == policy.PostRouting {
-		q.copyOf = p.Out
-	}
+	q.dest, q.toward, q.came = d, gateway, w.r.dev(index(p.In))
+	q.copyTo = &w.r.dev(d.Dev).Dev
 	w.copying = true
 	w.nested(q, w.output)
 	w.copying = false

@@ -157,8 +157,8 @@ func (w *worker) forward(p *passage) packet.Reason {
 // has left no entry.
 func (w *worker) postrouting(p *passage) packet.Reason {
 	p.Out = &p.out.Dev
-	if p.copyOf != nil {
-		p.In = p.copyOf
+	if p.copyTo != nil {
+		p.In = p.copyTo
 	}
 	if why := w.table(policy.Mangle, policy.PostRouting, p); why != packet.ReasonNone {
 		return why

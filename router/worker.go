@@ -49,7 +49,7 @@ type passage struct {
 	options  packet.IPOptions
 	looped   bool           // it comes from ourselves: it was routed on its way out
 	echo     bool           // the copy of a broadcast of ours that comes back to us
-	copyOf   *policy.Dev    // where the packet that TEE copied was: POSTROUTING takes it for the ingress
+	copyTo   *policy.Dev    // where TEE's copy was sent: POSTROUTING takes it for the ingress (nf_dup_ipv4_route)
 	redirect bool           // it leaves by the interface it came by: the sender should know a better way
 	lost     int            // see gather; 0: no
 	bareHead bool           // it was gathered, and no hop-by-hop options came first
