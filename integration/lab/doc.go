@@ -7,7 +7,8 @@
 //
 //	virtual  hosts are gVisor network stacks, time is virtual and moves only while somebody waits: a run of minutes
 //	         takes milliseconds, and the same seed gives the same run. No privilege, any system.
-//	kernel   hosts are network namespaces with a TUN device each, in real time. Root, or a user namespace (Decide).
+//	kernel   hosts are network namespaces with TUN devices, in real time. Root, or a user namespace (Decide). A host that
+//	         is said to be virtual (kind, HostConf.Virtual) is a gVisor stack in real time beside them.
 //
 // Everything that crosses a network is seen: Sightings, Timeline, Watch, captures.
 //
