@@ -133,7 +133,7 @@ func (g *gen) extensions(s *ipset) (text string) {
 		text += pick(g, " packets 5 bytes 100", " packets 0 bytes 0")
 	}
 	if strings.Contains(s.options, "timeout") && g.chance(40) {
-		text += pick(g, " timeout 0", " timeout 1", " timeout 500")
+		text += " timeout " + g.lifetime()
 	}
 	if strings.Contains(s.options, "comment") && g.chance(40) {
 		text += ` comment "some words"`
@@ -142,6 +142,14 @@ func (g *gen) extensions(s *ipset) (text string) {
 		text += pick(g, " skbmark 0x1", " skbmark 0x2/0xff", " skbmark 0x0/0xf", " skbprio 1:2", " skbmark 0x5/0xf skbprio 1:10 skbqueue 3")
 	}
 	return text
+}
+
+// lifetime is how many seconds an element lives: few only where steps sleep.
+func (g *gen) lifetime() string {
+	if g.timed {
+		return pick(g, "0", "1", "2", "500")
+	}
+	return pick(g, "0", "500", "700")
 }
 
 // setsFor are the sets that a rule of this family may name.
@@ -189,7 +197,7 @@ func (g *gen) setTarget(c *chain, sets []*ipset) string {
 	case n < 6:
 		t := "-j SET --add-set " + name + pick(g, "", " --exist")
 		if strings.Contains(s.options, "timeout") && g.chance(40) {
-			t += " --timeout " + pick(g, "0", "1", "700")
+			t += " --timeout " + g.lifetime()
 		}
 		if g.chance(15) {
 			o := pick(g, sets...)
