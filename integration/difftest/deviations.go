@@ -34,7 +34,8 @@ var Deviations = []Deviation{
 		Why: "Linux stores the options of a SYN and puts them into all that the connection sends (record route, timestamp); RFC 7126 would have none of them " +
 			"answered, and the router's sockets are gVisor's, which knows no such thing; echo replies, errors and resets carry them as in Linux"},
 	{Name: "a full conntrack table drops another entry early",
-		Why:   "Linux looks for one that is not ASSURED in the eight buckets behind that of the new connection, which hang on a secret; moat looks among the oldest of a shard",
+		Why:   "both look for one that is not ASSURED in the eight buckets from that of the new connection on, which hang on a secret; moat's table grows with its " +
+			"entries, and finds one where a table of Linux that has buckets to spare refuses the new connection",
 		Unmet: "nf_conntrack_max is not drawn, see below"},
 	{Name: "an error about a super-segment quotes its first segment", Explains: quotedPartial,
 		Why: "Linux quotes a packet that was on no wire, with a total length of up to 64 KiB, FIN and PSH of the last segment and, as of every packet " +
