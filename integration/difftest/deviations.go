@@ -33,8 +33,11 @@ var Deviations = []Deviation{
 	{Name: "sockets of the router do not give IPv4 options back", Explains: echoedOptions,
 		Why: "Linux stores the options of a SYN and puts them into all that the connection sends (record route, timestamp); RFC 7126 would have none of them " +
 			"answered, and the router's sockets are gVisor's, which knows no such thing; echo replies, errors and resets carry them as in Linux"},
+	{Name: "errors in a connection whose numbers a helper has moved stay as they are", Explains: adjustedErrors,
+		Why: "Linux adjusts sequence numbers in an ICMP error of the original direction, too, as if it were a TCP segment (nf_confirm): that writes into its " +
+			"unused word or its MTU, and into the packet that it quotes"},
 	{Name: "a full conntrack table drops another entry early",
-		Why:   "both look for one that is not ASSURED in the eight buckets from that of the new connection on, which hang on a secret; moat's table grows with its " +
+		Why: "both look for one that is not ASSURED in the eight buckets from that of the new connection on, which hang on a secret; moat's table grows with its " +
 			"entries, and finds one where a table of Linux that has buckets to spare refuses the new connection",
 		Unmet: "nf_conntrack_max is not drawn, see below"},
 	{Name: "an error about a super-segment quotes its first segment", Explains: quotedPartial,

@@ -54,3 +54,27 @@ func TestOnlyTheSumOfAQuotedResetIsExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyNumbersMovedInErrorsAreExplained(t *testing.T) {
+	t.Parallel()
+	s := &scenario.Scenario{Router: scenario.Router{Rules: scenario.Rules{V6: "*raw\n-A PREROUTING -p tcp -j CT --helper ftp\nCOMMIT\n"}}}
+	there := "- wan: ip6 fd00:f::2>2001:db8:9::9 hlim=64 / icmp6 2/0 mtu=1293 / [ip6 1ff4:db8:9::9>fd00:1::beef hlim=64 plen=1420 / tcp 21>40000 AP len=1172]"
+	here := "+ wan: ip6 fd00:f::2>2001:db8:9::9 hlim=64 / icmp6 2/0 mtu=1280 / [ip6 2001:db8:9::9>fd00:1::beef hlim=64 plen=1420 / tcp 21>40000 AP len=1172]"
+	for _, tt := range []struct {
+		name  string
+		s     *scenario.Scenario
+		lines []string
+		want  bool
+	}{
+		{"MTU and the place of a checksum", s, []string{there, here, "  (bytes 47:00/0d 56:20/1f 57:01/f4)"}, true},
+		{"without a helper", &scenario.Scenario{}, []string{there, here, "  (bytes 47:00/0d 56:20/1f 57:01/f4)"}, false},
+		{"another byte of the quote", s, []string{there, here, "  (bytes 47:00/0d 60:20/1f)"}, false},
+		{"another type", s, []string{there, strings.Replace(here, "2/0", "3/0", 1), "  (bytes 47:00/0d)"}, false},
+		{"another length", s, []string{there, here, "  (length 1280, expected 1200)"}, false},
+		{"nothing left here", s, []string{"0 packets out, expected 1", there}, false},
+	} {
+		if got := adjustedErrors(tt.s, []scenario.Diff{{Step: 0, Kind: scenario.KindOut, Lines: tt.lines}}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

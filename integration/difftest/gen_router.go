@@ -57,6 +57,11 @@ func (g *gen) router(s *scenario.Scenario) {
 	if g.timed {
 		s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.ipv4.ipfrag_time", Value: "1"},
 			scenario.Sysctl{Name: "net.netfilter.nf_conntrack_frag6_timeout", Value: "1"}, scenario.Sysctl{Name: "net.ipv6.ip6frag_time", Value: "1"})
+		for g.chance(60) {
+			s.Sysctls = append(s.Sysctls, scenario.Sysctl{Name: "net.netfilter.nf_conntrack_" + pick(g, "udp_timeout", "udp_timeout", "udp_timeout_stream", "icmp_timeout", "icmpv6_timeout",
+				"generic_timeout", "gre_timeout", "sctp_timeout_closed", "sctp_timeout_cookie_wait", "tcp_timeout_syn_sent", "tcp_timeout_syn_recv", "tcp_timeout_established",
+				"tcp_timeout_unacknowledged", "tcp_timeout_close", "tcp_timeout_fin_wait", "tcp_timeout_max_retrans"), Value: pick(g, "1", "2", "3")})
+		}
 	}
 	if g.chance(15) {
 		s.Setup = g.someSets()
@@ -71,7 +76,7 @@ func (g *gen) router(s *scenario.Scenario) {
 		s.Setup = append(s.Setup, "ip rule add fwmark 1 table 100; ip route add default via 172.16.0.254 dev dmz table 100",
 			"ip -6 rule add fwmark 1 table 100; ip -6 route add default via fd00:d::254 dev dmz table 100")
 	}
-	s.Events = g.chance(20)
+	s.Events = g.chance(20) && !g.timed // of connections that time out, when somebody looks
 }
 
 func (g *gen) randomSysctl() scenario.Sysctl {

@@ -399,7 +399,7 @@ func awaitAddresses(interfaces []scenario.Interface) error {
 			}
 		}
 	}
-	for range 2000 {
+	for range 20000 {
 		routes := strings.Join(lines("ipv6_route"), "\n")
 		want = slices.DeleteFunc(want, func(w string) bool { return strings.Contains(routes, w) })
 		if len(want) == 0 {
@@ -407,7 +407,7 @@ func awaitAddresses(interfaces []scenario.Interface) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return fmt.Errorf("IPv6 address %s has no local route after two seconds", want[0])
+	return fmt.Errorf("IPv6 address %s has no local route after twenty seconds", want[0])
 }
 
 // sysctls writes those that pass; one that cannot be written is a warning.
