@@ -29,6 +29,9 @@ func TestMistakesAreOneSentenceAndExitTwo(t *testing.T) {
 	}
 	rules := write("bad.rules", "*filter\n-A FORWARD -j FLY\nCOMMIT\n")
 	config := write("bad.yaml", "interfaces:\n  - name: lan\n    addresses: [192.168.1.1/24]\n    speed: 10\n")
+	const lan = "interfaces:\n  - {name: lan, addresses: [192.168.1.1/24]}\n"
+	inline := write("inline.yaml", lan+"rules:\n  v4: |\n    *filter\n    -A FORWARD -p tcp --dprt 5\n    COMMIT\n")
+	unfinished := write("unfinished.yaml", lan+"rules: {v4: bad.rules}\nsets: |\n   create a hash:ip\n   add a 1.2.3.400\n")
 	const scenarios = "../../integration/testdata/scenarios"
 	for _, tt := range []struct {
 		args []string
@@ -42,6 +45,8 @@ func TestMistakesAreOneSentenceAndExitTwo(t *testing.T) {
 		{[]string{"check"}, "which configuration?"},
 		{[]string{"check", rules}, "is " + rules + " a configuration"},
 		{[]string{"check", "-c", config}, "bad.yaml:4: "},
+		{[]string{"check", "-c", inline}, "inline.yaml:6:23: rules.v4: unknown option"},
+		{[]string{"check", "-c", unfinished}, "unfinished.yaml: sets:6: "},
 		{[]string{"check", "-c", config, "--rules", "v4"}, "give one"},
 		{[]string{"check", "--rules", "v4"}, "which rules?"},
 		{[]string{"check", "--rules", "v5", rules}, "choose v4 or v6"},

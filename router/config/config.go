@@ -88,8 +88,10 @@ type Log struct {
 type Source struct {
 	Name string
 	Text string
-	// Line is the line of Name on which Text begins: 1 for a file of its own.
-	Line int
+	// File is the configuration where Text is a block of it under Key, indented by so many blanks; else "". Empty lines
+	// then stand in front of Text, so that lines are counted alike.
+	File, Key string
+	Indent    int
 }
 
 // Values are the gateway's sysctls with the profile and the file's own on top, for the interfaces of the file.

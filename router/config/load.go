@@ -46,7 +46,7 @@ func readFile(path string) ([]byte, error) {
 
 // Parse checks a configuration text. name is what errors call it; dir is where the files that it names lie.
 func Parse(name string, data []byte, dir string) (*Config, error) {
-	c := &checker{file: name, lines: map[string]int{}}
+	c := &checker{file: name, text: data, lines: map[string]int{}, blocks: map[string]int{}}
 	root, err := c.tree(data)
 	if err != nil {
 		return nil, Errors{err}
@@ -135,7 +135,12 @@ func (c *checker) source(cfg *Config, path, value, what, start string) Source {
 		return Source{}
 	}
 	if strings.Contains(value, "\n") || strings.HasPrefix(value, start) || strings.HasPrefix(value, "#") {
-		return Source{Name: cfg.Path + ": " + path, Text: value, Line: 1}
+		s := Source{Name: cfg.Path + ": " + path, Text: value}
+		if line, ok := c.blocks[path]; ok {
+			s.Text = strings.Repeat("\n", line-1) + value // so that its lines have the file's numbers
+			s.File, s.Key, s.Indent = cfg.Path, path, c.indent(line)
+		}
+		return s
 	}
 	name := value
 	if !filepath.IsAbs(name) {
@@ -148,7 +153,16 @@ func (c *checker) source(cfg *Config, path, value, what, start string) Source {
 	case len(bytes.TrimSpace(data)) == 0:
 		c.at(path, "%s: the file is empty; remove the key if there is nothing to load", name)
 	}
-	return Source{Name: name, Text: string(data), Line: 1}
+	return Source{Name: name, Text: string(data)}
+}
+
+// indent is how many blanks a line begins with.
+func (c *checker) indent(line int) int {
+	lines := bytes.SplitN(c.text, []byte("\n"), line+1)
+	if line > len(lines) {
+		return 0
+	}
+	return len(lines[line-1]) - len(bytes.TrimLeft(lines[line-1], " "))
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -83,9 +83,11 @@ var reserved = map[string]string{
 
 // checker walks the node tree and remembers where things stand.
 type checker struct {
-	file  string
-	lines map[string]int // by path
-	errs  Errors
+	file   string
+	text   []byte
+	lines  map[string]int // by path
+	blocks map[string]int // where the first line of a block ("|") stands, by path
+	errs   Errors
 }
 
 func (c *checker) errorf(line int, key, format string, args ...any) {
@@ -131,6 +133,9 @@ func (c *checker) mapping(n *yaml.Node, path string, keys map[string]field) {
 			c.errorf(k.Line, p, "stands here a second time, the first is on line %d; keep one of them", seen[k.Value])
 		case ok:
 			c.lines[p] = k.Line
+			if v.Style == yaml.LiteralStyle {
+				c.blocks[p] = v.Line + 1
+			}
 			c.value(v, p, f)
 		case isReserved:
 			c.errorf(k.Line, p, "this version has no such setting; %s", why)

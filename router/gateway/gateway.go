@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moat-router/moat/policy/iptables"
 	"github.com/moat-router/moat/router"
 	"github.com/moat-router/moat/router/config"
 	"github.com/moat-router/moat/router/control"
@@ -146,14 +147,37 @@ func RouterConfig(cfg *config.Config) (router.Config, error) {
 // NewRouter builds a router with what RouterConfig cannot say: the rule of the configuration's nat.
 func NewRouter(cfg *config.Config, rc router.Config) (*router.Router, error) {
 	r, err := router.New(rc)
-	if err != nil || cfg.NATRules == "" {
-		return r, err
+	if err != nil {
+		return nil, located(err, cfg)
+	}
+	if cfg.NATRules == "" {
+		return r, nil
 	}
 	if err := r.Restore(router.Rules{Name: "nat: " + cfg.NAT, Text: cfg.NATRules}, router.Rules{}, true); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// located says of a mistake in rules that stand in the configuration itself where they stand.
+func located(err error, cfg *config.Config) error {
+	var e *iptables.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	for _, s := range []*config.Source{&cfg.V4, &cfg.V6} {
+		if s.File == "" || s.Name != e.File {
+			continue
+		}
+		at := *e
+		at.File, at.Msg = s.File, s.Key+": "+e.Msg
+		if at.Col > 0 {
+			at.Col += s.Indent
+		}
+		return &at
+	}
+	return err
 }
 
 func openTUN(i *config.Interface, queues int) (*tun.TUN, error) {
