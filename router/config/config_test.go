@@ -206,7 +206,7 @@ queues: 2
 	if in.Name != "WAN" || in.RxChecksumOffload || in.MTU != 9000 || in.Peer.NetNS != "internet" || c.ICMPTranslation != "off" {
 		t.Errorf("%+v %+v", in, c)
 	}
-	if c.V4.Text != "*filter\nCOMMIT\n" || c.V6.Text != "*filter\nCOMMIT\n" || c.V6.Name != filepath.Join(dir, "v6.rules") {
+	if strings.TrimLeft(c.V4.Text, "\n") != "*filter\nCOMMIT\n" || strings.Count(c.V4.Text, "\n") != 9 || c.V4.Indent != 4 || c.V6.Text != "*filter\nCOMMIT\n" || c.V6.Name != filepath.Join(dir, "v6.rules") {
 		t.Errorf("%+v %+v", c.V4, c.V6)
 	}
 	if want := []string{"fwmark 1/0xff table 100", "from ::/0 fwmark 2 table 100"}; !slices.Equal(c.IPRules, want) {
