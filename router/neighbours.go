@@ -16,8 +16,8 @@ func (r *Router) Owns(dev string, a netip.Addr) bool {
 }
 
 // NextHop is the gateway by which a datagram from src to dst leaves through interface dev, by the routes of this moment; the
-// zero Addr if dst is a neighbour, or no route leads there. Rules that ask for marks are not obeyed: the mark is not
-// known any more.
+// zero Addr if dst is a neighbour, or no route leads there; 255.255.255.255 if dst is the broadcast address of a subnet.
+// Rules that ask for marks are not obeyed: the mark is not known any more.
 func (r *Router) NextHop(dev string, src, dst netip.Addr) netip.Addr {
 	f := r.state.Load().fib
 	d := f.DevByName(dev)
@@ -25,7 +25,10 @@ func (r *Router) NextHop(dev string, src, dst netip.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	res := f.Lookup(fib.Key{V6: dst.Is6(), Dst: packet.AddrFrom(dst), Src: packet.AddrFrom(src), OIF: d.Index})
-	if !reachable(res) || res.Gateway.IsZero() {
+	switch {
+	case res.Type == fib.Broadcast:
+		return netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	case !reachable(res):
 		return netip.Addr{}
 	}
 	return res.Gateway.IP()

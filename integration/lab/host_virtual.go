@@ -82,10 +82,13 @@ func (h *virtualHost) Source(dst netip.Addr) netip.Addr {
 // gateway is the next hop through one interface.
 func (h *virtualHost) gateway(dev int, src, dst netip.Addr) netip.Addr {
 	r := h.now.Load().Lookup(fib.Key{V6: dst.Is6(), Dst: packet.AddrFrom(dst), Src: packet.AddrFrom(src), OIF: dev})
-	if r.Type != fib.Unicast {
-		return netip.Addr{}
+	switch r.Type {
+	case fib.Broadcast:
+		return netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	case fib.Unicast:
+		return r.Gateway.IP()
 	}
-	return r.Gateway.IP()
+	return netip.Addr{}
 }
 
 // IP runs commands of ip(8): all of them, or none.

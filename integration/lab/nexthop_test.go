@@ -1,8 +1,10 @@
 package lab_test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/moat-router/moat/integration/lab"
 )
@@ -70,6 +72,43 @@ func TestWireGoesByTheRoutesOfTheMoment(t *testing.T) {
 		}
 		if a, err := h.Ping(netip.MustParseAddr("10.9.0.9"), lab.Probe{}); err != nil || !a.Reply {
 			t.Errorf("by way of both: %v, %v", a, err)
+		}
+	})
+}
+
+func TestBroadcastOfASubnetReachesEverybodyOnIt(t *testing.T) {
+	t.Parallel()
+	bothKinds(t, func(t *testing.T, n *lab.Net) {
+		n.Network("lan").Network("other")
+		a := n.Host("a", "lan", "10.0.0.1/24").On("other", "10.1.0.1/24")
+		listeners := []*lab.HostConf{n.Host("b", "lan", "10.0.0.2/24"), n.Host("c", "lan", "10.0.0.3/24")}
+		apart := n.Host("d", "other", "10.1.0.4/24")
+		var socks []net.PacketConn
+		for _, l := range listeners {
+			c, err := l.Get().ListenPacket("udp", ":9")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			socks = append(socks, c)
+		}
+		c, err := a.Get().ListenPacket("udp", ":9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.WriteTo([]byte("anybody?"), udpAddr("10.0.0.255:9")); err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range socks {
+			s.SetReadDeadline(time.Now().Add(time.Second))
+			b := make([]byte, 20)
+			if k, from, err := s.ReadFrom(b); err != nil || string(b[:k]) != "anybody?" || from.String() != "10.0.0.1:9" {
+				t.Errorf("listener %d: %q from %v, %v", i, b[:k], from, err)
+			}
+		}
+		if got := apart.Get().Received(); len(got) != 0 {
+			t.Errorf("the other network carried %v", got)
 		}
 	})
 }

@@ -293,11 +293,15 @@ func (v *View) Source(dst netip.Addr) netip.Addr {
 	return src.Unmap()
 }
 
-// Gateway is the next hop of a datagram from src to dst through interface dev; the zero Addr if dst is a neighbour.
+// Gateway is the next hop of a datagram from src to dst through interface dev; the zero Addr if dst is a neighbour,
+// 255.255.255.255 if it is the broadcast address of a subnet.
 func (v *View) Gateway(dev string, src, dst netip.Addr) netip.Addr {
 	list, err := v.h.RouteGetWithOptions(net.IP(dst.AsSlice()), &netlink.RouteGetOptions{Oif: dev, SrcAddr: net.IP(src.AsSlice())})
 	if err != nil || len(list) == 0 {
 		return netip.Addr{}
+	}
+	if list[0].Type == unix.RTN_BROADCAST {
+		return netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	gw, _ := netip.AddrFromSlice(list[0].Gw)
 	return gw.Unmap()

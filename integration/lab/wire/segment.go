@@ -32,7 +32,8 @@ type Port struct {
 	// Owns tells whether an address is one of the interface's, now.
 	Owns func(a netip.Addr) bool
 	// NextHop is the gateway by which the member, now, sends a datagram from src to dst through this interface; the zero
-	// Addr if dst is its neighbour, or if it does not know. nil: all are neighbours.
+	// Addr if dst is its neighbour, or if it does not know; 255.255.255.255 if dst is the broadcast address of a subnet.
+	// nil: all are neighbours.
 	NextHop func(src, dst netip.Addr) netip.Addr
 	// Up tells whether the interface is up, where the link does not tell before it is used; nil: it does.
 	Up func() bool
@@ -182,16 +183,16 @@ func (s *Segment) carry(from *Port, batch []*packet.Packet) {
 		case !ok:
 			s.sight(s.clock.Time(), from, nil, p, NotIP)
 		case dst.IsLinkLocalMulticast() && dst.Is6(), dst.IsInterfaceLocalMulticast():
-		case dst.IsMulticast() || dst == broadcast:
-			for _, to := range s.ports {
-				if to != from {
-					s.cross(from, to, p, outStretch)
-				}
-			}
+		case dst.IsMulticast():
+			s.toAll(from, p)
 		default:
-			if to := s.next(from, src, dst); to != nil {
+			gw := from.gateway(src, dst)
+			switch to := s.next(from, gw, dst); {
+			case gw == broadcast:
+				s.toAll(from, p)
+			case to != nil:
 				s.cross(from, to, p, outStretch)
-			} else {
+			default:
 				s.sight(s.clock.Time(), from, nil, p, NoNeighbour)
 			}
 		}
@@ -211,13 +212,31 @@ func ends(b []byte) (src, dst netip.Addr, ok bool) {
 	return src, dst, false
 }
 
+// toAll lets a datagram go to everybody else.
+func (s *Segment) toAll(from *Port, p *packet.Packet) {
+	for _, to := range s.ports {
+		if to != from {
+			s.cross(from, to, p, outStretch)
+		}
+	}
+}
+
+// gateway is where the member sends it.
+func (p *Port) gateway(src, dst netip.Addr) netip.Addr {
+	switch {
+	case dst == broadcast:
+		return broadcast
+	case p.NextHop == nil:
+		return netip.Addr{}
+	}
+	return p.NextHop(src, dst)
+}
+
 // next is the neighbour to whom a datagram goes.
-func (s *Segment) next(from *Port, src, dst netip.Addr) *Port {
-	if from.NextHop != nil {
-		if gw := from.NextHop(src, dst); gw.IsValid() {
-			if to := s.whose(gw); to != nil && to != from {
-				return to
-			}
+func (s *Segment) next(from *Port, gw, dst netip.Addr) *Port {
+	if gw.IsValid() {
+		if to := s.whose(gw); to != nil && to != from {
+			return to
 		}
 	}
 	if to := s.whose(dst); to != nil && to != from {
