@@ -21,6 +21,7 @@
 //	go test ./integration/difftest -run TestDifferential -difftest.seed=7 -difftest.only=123     that one again
 //	go test ./integration/difftest -run TestHelpersReadAlongAsLinux -difftest.n=500               FTP, IRC, TFTP, Amanda
 //	go test ./integration/difftest -run TestSuperSegmentsCrossAsThroughLinux -difftest.n=500      offloads of senders and links
+//	go test ./integration/difftest -run TestFilesBeside -difftest.files=my.json                   a scenario of one's own
 //	go run ./cmd/moat replay /tmp/moat-difftest/random-7-123.json                                its file, without a kernel
 //
 // # Invariants

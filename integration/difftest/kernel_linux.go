@@ -34,12 +34,12 @@ type Kernel struct {
 // Lost is how long the last scenario took beside its sleeps, from its first step on.
 func (k *Kernel) Lost() time.Duration { return k.lost }
 
-// NewKernel needs root and iproute2, iptables-legacy and conntrack in PATH; the error says what is missing.
+// NewKernel needs root and iproute2, iptables-legacy, conntrack and ipset in PATH; the error says what is missing.
 func NewKernel() (*Kernel, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the kernel as a reference needs root: it makes network namespaces")
 	}
-	for _, tool := range []string{"ip", "iptables-legacy-restore", "ip6tables-legacy-restore", "iptables-legacy-save", "conntrack"} {
+	for _, tool := range []string{"ip", "iptables-legacy-restore", "ip6tables-legacy-restore", "iptables-legacy-save", "conntrack", "ipset"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, fmt.Errorf("the kernel as a reference needs %s in PATH", tool)
 		}
