@@ -26,6 +26,7 @@ type ext struct {
 	ctEvents  Cause
 	expEvents Cause
 	timeouts  *Timeouts
+	zoneDir   ZoneDir // of zone 0, where a rule has asked for one direction of it
 
 	// Data is the helper's own, under its own care.
 	data any

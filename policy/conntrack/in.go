@@ -180,6 +180,9 @@ func (x *look) fromTemplate(c *Conn) {
 	if tp := x.t.policies[m.Timeout]; m.Timeout != "" && tp != nil {
 		c.addExt().timeouts = tp
 	}
+	if m.ZoneDir != ZoneBoth && x.zones == (zones{}) {
+		c.addExt().zoneDir = m.ZoneDir // of any other zone the tuples tell
+	}
 }
 
 // cacheEvents decides whether a new connection collects events, and which (nf_ct_ecache_ext_add): of its own accord only

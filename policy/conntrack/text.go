@@ -82,7 +82,7 @@ func (c *Conn) AppendProc(b []byte, now packet.Time) []byte {
 		b = append(b, "[ASSURED] "...)
 	}
 	b = number(append(b, "mark="...), int64(c.Mark()))
-	if o.Zone == r.Zone {
+	if c.zoneDir() == ZoneBoth {
 		b = number(append(b, " zone="...), int64(o.Zone))
 	}
 	if e := c.extension(); e != nil && e.hasStamp {
@@ -91,17 +91,31 @@ func (c *Conn) AppendProc(b []byte, now packet.Time) []byte {
 	return number(append(b, " use="...), int64(max(c.refs.Load(), 1)))
 }
 
-// appendZone appends the zone of one direction, if it differs from the other's.
-func (c *Conn) appendZone(b []byte, d Dir) []byte {
-	z := c.tuple[d].Zone
-	if z == 0 || z == c.tuple[d.Other()].Zone {
-		return b
+// zoneDir is the direction in which the connection is in its zone.
+func (c *Conn) zoneDir() ZoneDir {
+	switch o, r := c.tuple[Original].Zone, c.tuple[Reply].Zone; {
+	case o == r && o == 0:
+		if e := c.extension(); e != nil {
+			return e.zoneDir
+		}
+	case o != r && r == 0:
+		return ZoneOrig
+	case o != r:
+		return ZoneReply
 	}
+	return ZoneBoth
+}
+
+// appendZone appends the zone of one direction, if it is that direction's alone.
+func (c *Conn) appendZone(b []byte, d Dir) []byte {
 	word := "zone-orig="
 	if d == Reply {
 		word = "zone-reply="
 	}
-	return append(number(append(b, word...), int64(z)), ' ')
+	if c.zoneDir() != [...]ZoneDir{Original: ZoneOrig, Reply: ZoneReply}[d] {
+		return b
+	}
+	return append(number(append(b, word...), int64(c.tuple[d].Zone)), ' ')
 }
 
 func (c *Conn) appendAcct(b []byte, d Dir) []byte {
