@@ -291,3 +291,38 @@ func TestAHostOfTheKernelHasNoVirtualTime(t *testing.T) {
 		l.Close()
 	}
 }
+
+// A connection belongs to its addresses: without them nothing of it moves, and when they come back in time it goes on.
+func TestTCPWaitsForTheAddressOfItsConnection(t *testing.T) {
+	t.Parallel()
+	bothKinds(t, func(t *testing.T, n *lab.Net) {
+		n.Network("lan")
+		h := n.Host("client", "lan", "10.0.0.1/24")
+		n.Host("server", "lan", "10.0.0.9/24").Serve("echo", "tcp", 7)
+		c, err := h.Get().Dial("tcp", "server:7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := exchange(c, 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Get().SetAddr("eth0", []string{"10.0.0.2/24"}); err != nil {
+			t.Fatal(err)
+		}
+		before := len(n.Lab().Host("server").Received())
+		if err := exchange(c, 100); err == nil {
+			t.Error("a connection from an address that is gone goes on")
+		}
+		if got := n.Lab().Host("server").Received()[before:]; len(got) > 0 {
+			t.Errorf("the server got %s", got[0].Text())
+		}
+		if err := h.Get().SetAddr("eth0", []string{"10.0.0.1/24"}); err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
+			t.Errorf("with its address back: %v", err)
+		}
+	})
+}

@@ -86,8 +86,11 @@ func coverFile(path, content string) error {
 		return err
 	}
 	err = unix.Mount(f.Name(), path, "", unix.MS_BIND, "")
-	if errors.Is(err, unix.ENOENT) {
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return errors.New("this machine has no such file; an empty one will do")
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: mounting is not allowed here; in a container, --security-opt apparmor=unconfined may help", err)
 	}
 	return err
 }
