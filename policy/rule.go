@@ -99,8 +99,8 @@ type Ruleset struct {
 	UsesAccounting bool
 
 	chains   [NumFamilies]Chains
-	counters [][]counter                   // [worker][index]; only the worker writes to its own
-	start    []counter                     // what was set from outside, less what the workers had counted by then
+	counters [][]counter // [worker][index]; only the worker writes to its own
+	start    []counter   // what was set from outside, less what the workers had counted by then
 }
 
 // counter has one writer. It is read from outside at any time.

@@ -23,6 +23,7 @@ type ctMatch struct {
 	notProto bool
 	addrs    [4]ctAddr // orig src, orig dst, reply src, reply dst
 	ports    [4]ports
+	tuples   bool // some of addrs and ports is asked for
 	expire   ctSpan
 	dir      uint8 // 0 not asked, else 1 + conntrack.Dir
 }
@@ -173,7 +174,7 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 	asked := m.state.set || m.status.set || m.hasProto || m.expire.set || m.dir != 0
 	for i := range m.addrs {
 		a := &m.addrs[i]
-		asked = asked || a.set || m.ports[i].set
+		m.tuples = m.tuples || a.set || m.ports[i].set
 		if !a.set {
 			continue
 		}
@@ -185,7 +186,7 @@ func (m *ctMatch) Done(r *RuleInfo) (policy.Match, error) {
 	switch {
 	case m.isState && !m.state.set:
 		return nil, missing("--state")
-	case !asked:
+	case !asked && !m.tuples:
 		return nil, fmt.Errorf("at least one option is needed")
 	}
 	return m, nil
@@ -228,7 +229,7 @@ func (m *ctMatch) Match(p *policy.Packet) bool {
 	if m.status.set && (status&m.status.bits != 0) == m.status.not {
 		return false
 	}
-	return m.matchTuples(c) && m.matchExpire(p, c, status)
+	return (!m.tuples || m.matchTuples(c)) && (!m.expire.set || m.matchExpire(p, c, status))
 }
 
 func (m *ctMatch) matchTuples(c *conntrack.Conn) bool {
@@ -255,9 +256,6 @@ func (a *ctAddr) has(x *packet.Addr) bool {
 }
 
 func (m *ctMatch) matchExpire(p *policy.Packet, c *conntrack.Conn, status conntrack.Status) bool {
-	if !m.expire.set {
-		return true
-	}
 	left := uint64(0) // an entry that is not confirmed has no clock running yet
 	if status&conntrack.StatusConfirmed != 0 {
 		left = uint64(max(0, c.Expires().Sub(p.Now)) / time.Second)

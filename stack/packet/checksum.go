@@ -68,17 +68,28 @@ func FixSum16(field []byte, old, new uint16) { Delta(0).Word(old, new).Fix(field
 // checksum it gives 0.
 func Sum(b []byte) uint16 { return ^sum(b) }
 
-// sum is the uncomplemented sum of b. Addresses and headers are short and of whole 32-bit words: a plain loop is
-// faster for them than what is made for payloads.
-func sum(b []byte) uint16 {
+// sum is the uncomplemented sum of b.
+func sum(b []byte) uint16 { return sumFrom(0, b) }
+
+// sumFrom goes on from a sum that is not folded. Addresses and headers are short and of whole 32-bit words: a plain loop
+// is faster for them than what is made for payloads.
+func sumFrom(s uint64, b []byte) uint16 {
 	if len(b) > 60 || len(b)&3 != 0 {
-		return checksum.Checksum(b, 0)
+		return checksum.Checksum(b, foldSum(s))
 	}
-	var s uint64
-	for ; len(b) >= 4; b = b[4:] {
+	return foldSum(addWords(s, b))
+}
+
+// addWords adds the whole 32-bit words of b.
+func addWords(s uint64, b []byte) uint64 {
+	for ; len(b) >= 8; b = b[8:] {
+		v := binary.BigEndian.Uint64(b)
+		s += v>>32 + v&0xffffffff
+	}
+	if len(b) >= 4 {
 		s += uint64(binary.BigEndian.Uint32(b))
 	}
-	return foldSum(s)
+	return s
 }
 
 // foldSum folds a sum of 32-bit words, fewer than 2^32 of them, into 16 bits.

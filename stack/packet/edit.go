@@ -27,7 +27,7 @@ func (p *Packet) SetEnd(dst bool, a *Addr, port uint16) bool {
 	if !l.ports || p.Proto == ProtoSCTP || len(p.Data) < p.L4+4 || p.FragOff != 0 || p.ExtBad {
 		return false
 	}
-	p.pullTransport(&l)
+	p.pullTransport(l)
 	off, n, field := 12, 4, p.L4
 	if p.V6 {
 		off, n = 8, 16
@@ -47,20 +47,19 @@ func (p *Packet) SetEnd(dst bool, a *Addr, port uint16) bool {
 		d = d.Word(binary.BigEndian.Uint16(was), port)
 	}
 	binary.BigEndian.PutUint16(was, port)
-	fixTransport(p.Data[p.L4:], p.Proto, &l, partial, d, true)
+	fixTransport(p.Data[p.L4:], p.Proto, l, partial, d, true)
 	return true
 }
 
 // writable is the view for an edit of addresses or ports: the transport header then lies in the first piece.
 func (p *Packet) writable() view {
-	l := l4Of(p.Proto)
-	p.pullTransport(&l)
+	p.pullTransport(l4Of(p.Proto))
 	return p.view()
 }
 
 func (p *Packet) pullTransport(l *l4) {
-	if n := int(l.min); len(p.Pieces) > 1 && n <= p.L4Len() {
-		p.Pull(p.L4 + n)
+	if len(p.Pieces) > 1 && int(l.min) <= p.L4Len() {
+		p.Pull(p.L4 + int(l.min))
 	}
 }
 

@@ -30,23 +30,17 @@ type l4 struct {
 	ports  bool  // source and destination port stand in the first four bytes
 }
 
-func l4Of(proto uint8) l4 {
-	switch proto {
-	case ProtoTCP:
-		return l4{min: 20, csum: 16, sum: true, pseudo: true, ports: true}
-	case ProtoUDP, ProtoUDPLite:
-		return l4{min: 8, csum: 6, sum: true, pseudo: true, ports: true}
-	case ProtoDCCP: // Linux 6.18 tracks and translates it as a protocol that it does not know: its checksum is left alone
-		return l4{min: 4, ports: true}
-	case ProtoSCTP:
-		return l4{min: 12, ports: true}
-	case ProtoICMP:
-		return l4{min: 8, csum: 2, sum: true}
-	case ProtoICMPv6:
-		return l4{min: 8, csum: 2, sum: true, pseudo: true}
-	}
-	return l4{}
+var l4s = [256]l4{
+	ProtoTCP:     {min: 20, csum: 16, sum: true, pseudo: true, ports: true},
+	ProtoUDP:     {min: 8, csum: 6, sum: true, pseudo: true, ports: true},
+	ProtoUDPLite: {min: 8, csum: 6, sum: true, pseudo: true, ports: true},
+	ProtoDCCP:    {min: 4, ports: true}, // Linux 6.18 tracks and translates it as a protocol that it does not know: its checksum is left alone
+	ProtoSCTP:    {min: 12, ports: true},
+	ProtoICMP:    {min: 8, csum: 2, sum: true},
+	ProtoICMPv6:  {min: 8, csum: 2, sum: true, pseudo: true},
 }
+
+func l4Of(proto uint8) *l4 { return &l4s[proto] }
 
 // HasPorts tells whether a protocol's header starts with a source and a destination port.
 func HasPorts(proto uint8) bool { return l4Of(proto).ports }

@@ -38,7 +38,7 @@ func (p *Packet) TransportSumOK() bool {
 		proto = ProtoUDP
 	}
 	c, ok := covered(p.Proto, t)
-	return ok && checksum.Checksum(c, p.pseudo(l, proto, len(t))) == 0xffff
+	return ok && sumFrom(p.pseudo(l, proto, len(t)), c) == 0xffff
 }
 
 // covered is the part of a datagram that its transport checksum covers: of UDP-Lite what its header says (RFC 3828 3.1),
@@ -91,7 +91,7 @@ func (p *Packet) PutTransportChecksum() {
 	field := t[l.csum:][:2]
 	field[0], field[1] = 0, 0
 	c, _ := covered(p.Proto, t)
-	s := ^checksum.Checksum(c, p.pseudo(l, p.Proto, len(t)))
+	s := ^sumFrom(p.pseudo(l, p.Proto, len(t)), c)
 	if s == 0 && (p.Proto == ProtoUDP || p.Proto == ProtoUDPLite) {
 		s = 0xffff
 	}
@@ -121,8 +121,8 @@ func (o Offload) CompleteChecksum(datagram []byte) {
 	binary.BigEndian.PutUint16(datagram[at:], s)
 }
 
-// pseudo is the pseudo-header sum for n bytes of a transport protocol; 0 for protocols without.
-func (p *Packet) pseudo(l l4, proto uint8, n int) uint16 {
+// pseudo is the pseudo-header sum for n bytes of a transport protocol, not folded; 0 for protocols without.
+func (p *Packet) pseudo(l *l4, proto uint8, n int) uint64 {
 	if !l.pseudo {
 		return 0
 	}
@@ -131,10 +131,7 @@ func (p *Packet) pseudo(l l4, proto uint8, n int) uint16 {
 	if p.V6 {
 		ends = p.Data[8:40]
 	}
-	for ; len(ends) >= 4; ends = ends[4:] {
-		s += uint64(binary.BigEndian.Uint32(ends))
-	}
-	return foldSum(s)
+	return addWords(s, ends)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -56,8 +56,7 @@ func (v *view) set16(off int, new uint16) {
 // fixTransport brings a change of the addresses (pseudo) or of the transport header into the transport checksum,
 // if there is one and its header is there: not in later fragments, nor in quotes that are cut before it.
 func (v *view) fixTransport(d Delta, pseudo bool) {
-	l := l4Of(v.proto)
-	fixTransport(v.transport(), v.proto, &l, v.partial, d, pseudo)
+	fixTransport(v.transport(), v.proto, l4Of(v.proto), v.partial, d, pseudo)
 }
 
 func fixTransport(t []byte, proto uint8, l *l4, partial bool, d Delta, pseudo bool) {
