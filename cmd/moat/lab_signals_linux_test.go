@@ -82,7 +82,7 @@ func TestSignalsAtAnyMomentLeaveNothing(t *testing.T) {
 		"file":    {file},
 		"test":    {file, "test", "--hosts", "kernel"},
 		"with":    {file, "test", "--hosts", "kernel", "--with", "server=" + background[2]},
-		"exec":    append([]string{file, "exec", "laptop", "--"}, background...),
+		"exec":    append([]string{file, "exec", "phone", "--"}, background...),
 		"shell":   {"--shell", "X"},
 		"virtual": {file, "--hosts", "virtual"},
 	} {
