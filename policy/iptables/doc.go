@@ -5,7 +5,8 @@
 //
 // Parse reads a file as iptables-restore would and gives a Set: the tables of one family, editable. Set.Apply edits
 // as one iptables command would. Compile makes of two Sets (v4 and v6) the immutable Ruleset that packets see.
-// Save prints a Ruleset as iptables-save would, List as iptables -L.
+// Save prints a Ruleset as iptables-save would, List as iptables -L; ParseListing reads the command lines that ask for it
+// (-L, -S).
 //
 //	text ── Parse ──▶ Set ── Compile ──▶ policy.Ruleset ── Save, List ──▶ text
 //	                  ▲ │
