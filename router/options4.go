@@ -30,7 +30,7 @@ func (w *worker) forwardOptions(p *passage) {
 	if p.V6 || p.HeaderLen() == 20 {
 		return
 	}
-	src := w.s.fib.Lookup(fib.Key{Dst: p.Dst(), Src: p.Src(), TOS: p.TOS() & 0x1e, Mark: p.Mark, IIF: p.in.Index}).PrefSrc
+	src := w.s.fib.Lookup(fib.Key{Dst: p.Dst(), Src: p.Src(), TOS: p.TOS() & 0x1e, Mark: p.Mark, IIF: p.in.Index, OIF: p.out.Index}).PrefSrc
 	if src.IsZero() {
 		src = p.dest.PrefSrc
 	}
