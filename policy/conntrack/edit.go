@@ -162,7 +162,11 @@ func (c *Conn) setState(name string) bool {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	if c.tuple[Original].Proto == packet.ProtoTCP {
-		c.tcp().state = TCPState(n)
+		st := c.tcp()
+		st.state = TCPState(n)
+		for d := range st.flags { // nobody knows its sequence numbers: windows are not minded, as conntrack(8) asks for
+			st.flags[d] |= tcpLiberal | tcpSACKPerm
+		}
 	} else {
 		c.sctp().state = SCTPState(n)
 	}

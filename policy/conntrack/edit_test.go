@@ -42,6 +42,9 @@ func TestAConnectionMadeByHandIsFoundToldOfAndExpires(t *testing.T) {
 		t.Fatal("not found by its reply")
 	}
 	c := ref.Conn
+	if f := c.tcp().flags; f[Original]&f[Reply]&tcpLiberal == 0 {
+		t.Error("its windows, which nobody knows, are minded")
+	}
 	if got := string(c.AppendProc(nil, 0)); got != "ipv4     2 tcp      6 30 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=53 dport=54 src=10.0.0.2 dst=10.0.0.1 sport=54 dport=53 [ASSURED] mark=19 zone=0 use=2" {
 		t.Error(got)
 	}
