@@ -69,6 +69,9 @@ func TestNamesAreAskedForByPackets(t *testing.T) {
 			}
 			r.Body.Close()
 		}
+		if got, err := n.Lab().Host("inner").Lookup(ctx, "4", "www"); err != nil || got.String() != "192.168.1.80" {
+			t.Errorf("a name server asks itself: %v %v", got, err)
+		}
 		asked := false
 		for _, s := range n.Lab().Host("inner").Received() {
 			asked = asked || strings.HasPrefix(s.Text(), "ip4 192.168.1.10>192.168.1.53") && strings.Contains(s.Text(), ">53")

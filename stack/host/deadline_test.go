@@ -1,6 +1,8 @@
 package host
 
 import (
+	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -46,5 +48,28 @@ func TestTimeoutsTakeTheSameVirtualTime(t *testing.T) {
 	}
 	if a, b := took(0), took(4*time.Millisecond); a != b || a[0].Round(time.Millisecond) != time.Second {
 		t.Errorf("%v and %v, want a second each", a, b)
+	}
+}
+
+// What a goroutine of the program does at once happens before virtual time passes.
+func TestGoroutineThatWasJustStartedIsNotTooLate(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // not parallel: on one processor nobody else begins by himself
+	for range 100 {
+		p := newPair(t, link.PipeOptions{})
+		c, err := p.a.ListenUDP(ap("10.0.0.1:7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := p.b.DialUDP(netip.AddrPort{}, ap("10.0.0.1:7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go d.Write([]byte("here I am"))
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		if _, _, err := c.ReadFrom(make([]byte, 20)); err != nil {
+			t.Fatal(err)
+		}
+		p.a.Close()
+		p.b.Close()
 	}
 }

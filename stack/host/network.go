@@ -40,6 +40,10 @@ const (
 	patienceAwake = 100
 )
 
+// politeness is how often others may run before virtual time passes in a Wait: what the caller has just started with "go" is
+// to begin first. The scheduler takes the one who yields again at once now and then, so once is not enough.
+const politeness = 4
+
 // NewNetwork gives a network without parts.
 func NewNetwork(c *Clock) *Network {
 	return &Network{Clock: c, waiting: map[*packet.Time]struct{}{}}
@@ -101,6 +105,7 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 		}
 		n.state.Unlock()
 	}()
+	yielded := 0
 	for idle := 0; ; {
 		n.mu.Lock()
 		moved := n.settle()
@@ -114,6 +119,11 @@ func (n *Network) Wait(done func() bool, until packet.Time) bool {
 		switch {
 		case moved > 0:
 			idle = 0
+		case yielded < politeness:
+			yielded++
+			n.mu.Unlock()
+			runtime.Gosched()
+			continue
 		case idle < patience || !timer && limit == forever:
 			idle++ // let the others run first
 			n.mu.Unlock()
