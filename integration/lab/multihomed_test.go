@@ -314,8 +314,10 @@ func TestTCPWaitsForTheAddressOfItsConnection(t *testing.T) {
 		if err := exchange(c, 100); err == nil {
 			t.Error("a connection from an address that is gone goes on")
 		}
-		if got := n.Lab().Host("server").Received()[before:]; len(got) > 0 {
-			t.Errorf("the server got %s", got[0].Text())
+		for _, got := range n.Lab().Host("server").Received()[before:] {
+			if !strings.HasSuffix(got.Text(), "len=0") { // a last acknowledgement may have been on its way
+				t.Errorf("the server got %s", got.Text())
+			}
 		}
 		if err := h.Get().SetAddr("eth0", []string{"10.0.0.1/24"}); err != nil {
 			t.Fatal(err)
