@@ -51,6 +51,9 @@ func (w *worker) toSocket(p *passage) (taken bool, why packet.Reason) {
 		return false, packet.ReasonNone
 	}
 	p.CompleteChecksum()
+	if p.Proto == protoTCP {
+		w.r.heard.note(p.Packet.Packet)
+	}
 	if !w.r.host.Deliver(p.Packet.Packet, p.in.Index) {
 		return true, packet.ReasonHostFull
 	}

@@ -103,6 +103,7 @@ type Router struct {
 	host      *host.Stack
 	hostClock *host.Clock // of a router on virtual time
 	hostAddrs map[int]map[netip.Addr]bool
+	heard     heard
 	limits    *limiter
 	paths     pmtuCache
 	shared    *xt.Shared

@@ -34,13 +34,19 @@ func (r *Router) fromSocket(b *packet.Packet) {
 		w.end(q, packet.ReasonIPTruncated)
 		return
 	}
+	r.heard.reflect(q.Packet.Packet)
 	k := fib.Key{V6: q.V6, Dst: q.Dst(), Src: q.Src()}
 	if !q.V6 {
 		k.TOS = q.TOS() & 0x1e
 	}
 	q.dest = w.s.fib.Lookup(k)
+	q.SetTTL(w.hops(q.V6, q.dest))
 	if out := r.dev(q.dest.Dev); out != nil && q.Proto == protoTCP {
-		host.AnnounceMTU(q.Packet.Packet, int(out.mtu.Load()))
+		mtu := int(out.mtu.Load())
+		if q.dest.Type == fib.Local {
+			mtu = int(r.lo.mtu.Load()) // the peer is ourselves, or NAT says so
+		}
+		host.AnnounceMTU(q.Packet.Packet, mtu)
 	}
 	w.nested(q, w.output)
 }

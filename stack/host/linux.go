@@ -107,6 +107,9 @@ func AnnounceMTU(p *packet.Packet, mtu int) {
 		return
 	}
 	const leastMSS, mostMSS = 256, 65535 - header.TCPMinimumSize
+	if at != header.IPv6MinimumSize {
+		mtu = min(mtu, 65535) // IPV4_MAX_PMTU
+	}
 	mss := uint16(min(max(mtu-at-header.TCPMinimumSize, leastMSS), mostMSS))
 	for o := t.Options(); len(o) >= header.TCPOptionMSSLength; {
 		switch o[0] {
