@@ -14,7 +14,7 @@ import (
 
 // newHost builds the stack: on virtual time if the router's clock is the manual one.
 func (r *Router) newHost() {
-	c := host.Config{Out: r.fromSocket, Route: r.routeForSocket}
+	c := host.Config{Out: r.fromSocket, Route: r.routeForSocket, MTU: r.mtuForSocket}
 	if r.cfg.Clock == nil {
 		r.hostClock = host.NewClock()
 		c.Clock = r.hostClock
@@ -41,14 +41,21 @@ func (r *Router) fromSocket(b *packet.Packet) {
 	}
 	q.dest = w.s.fib.Lookup(k)
 	q.SetTTL(w.hops(q.V6, q.dest))
-	if out := r.dev(q.dest.Dev); out != nil && q.Proto == protoTCP {
-		mtu := int(out.mtu.Load())
-		if q.dest.Type == fib.Local {
-			mtu = int(r.lo.mtu.Load()) // the peer is ourselves, or NAT says so
-		}
-		host.AnnounceMTU(q.Packet.Packet, mtu)
-	}
 	w.nested(q, w.output)
+}
+
+// mtuForSocket is what a socket's greeting is to announce: the MTU of the interface that it leaves by, that of lo where the
+// peer is ourselves, or NAT says so.
+func (r *Router) mtuForSocket(src, dst packet.Addr) (mtu int, ok bool) {
+	d := r.state.Load().fib.Lookup(fib.Key{V6: !dst.Is4(), Dst: dst, Src: src})
+	out := r.dev(d.Dev)
+	if d.Type == fib.Local {
+		out = r.lo
+	}
+	if out == nil {
+		return 0, false
+	}
+	return int(out.mtu.Load()), true
 }
 
 func (r *Router) routeForSocket(dst netip.Addr) (dev int, src netip.Addr, ok bool) {

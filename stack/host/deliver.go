@@ -30,7 +30,12 @@ func (s *Stack) HasSocket(p *packet.Packet) bool {
 // halfOpen tells whether the TCP segment p belongs to a connection that has got its SYN/ACK and not acknowledged it.
 func (s *Stack) halfOpen(p *packet.Packet) bool {
 	src, dst, _ := p.Ports()
-	ep, ok := s.endpoint(p.V6, p.Proto, p.Dst(), dst, p.Src(), src).(*tcp.Endpoint)
+	return s.waiting(flow{p.Dst(), p.Src(), dst, src})
+}
+
+// waiting is halfOpen by the name of a conversation.
+func (s *Stack) waiting(k flow) bool {
+	ep, ok := s.endpoint(!k.local.Is4(), packet.ProtoTCP, k.local, k.localPort, k.remote, k.remotePort).(*tcp.Endpoint)
 	return ok && ep.EndpointState() == tcp.StateSynRecv
 }
 
@@ -134,7 +139,10 @@ func (s *Stack) dress(p *packet.Packet, n *nic) (held bool) {
 		s.ids.renumber(p)
 	}
 	lookLikeLinux(p)
-	return s.silent.leaves(p, s.hold(n))
+	if s.cfg.MTU != nil {
+		announceMTU(p, s.cfg.MTU)
+	}
+	return s.silent.leaves(p, s.hold(n), s.waiting)
 }
 
 // hold is how a silent listener delays an acknowledgement: not at all, live.

@@ -94,16 +94,21 @@ func setFirstWindow(t header.TCP, answer bool) {
 	packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], old, window)
 }
 
-// AnnounceMTU makes a SYN or SYN/ACK of the stack announce the MSS of the link that it leaves by, as Linux does
+// announceMTU makes a SYN or SYN/ACK of the stack announce the MSS of the way that it takes, as Linux does
 // (ipv4_default_advmss, ip6_default_advmss): gVisor announces that of the interface which has the local address. The
 // window follows, being a multiple of it.
-func AnnounceMTU(p *packet.Packet, mtu int) {
+func announceMTU(p *packet.Packet, of func(src, dst packet.Addr) (mtu int, ok bool)) {
 	at := tcpAt(p.Data)
 	if at == 0 {
 		return
 	}
 	t := header.TCP(p.Data[at:])
 	if t.Flags()&header.TCPFlagSyn == 0 {
+		return
+	}
+	src, dst := endsOf(p.Data)
+	mtu, ok := of(src, dst)
+	if !ok {
 		return
 	}
 	const leastMSS, mostMSS = 256, 65535 - header.TCPMinimumSize
@@ -131,4 +136,12 @@ func AnnounceMTU(p *packet.Packet, mtu int) {
 		}
 		o = o[o[1]:]
 	}
+}
+
+// endsOf are the addresses of an IP packet that is long enough to have them.
+func endsOf(b []byte) (src, dst packet.Addr) {
+	if b[0]>>4 == 4 {
+		return packet.Addr4(b[12:]), packet.Addr4(b[16:])
+	}
+	return packet.Addr6(b[8:24]), packet.Addr6(b[24:40])
 }

@@ -123,7 +123,8 @@ func (g *greeting) follow(t header.TCP, payload int) (free []byte) {
 
 // leaves looks at what gVisor sends: it remembers greetings, and gives later segments their window. An
 // acknowledgement that has to wait is handed to hold, and leaves returns true; hold gets it back by calling release.
-func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte)) (held bool) {
+// waiting tells whether the handshake of a conversation is not complete.
+func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte), waiting func(flow) bool) (held bool) {
 	b := p.Data
 	at := tcpAt(b)
 	if at == 0 {
@@ -137,11 +138,7 @@ func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte)) (hel
 	}
 	p.CompleteChecksum() // the looks are edits, and what is held loses its metadata
 	k := flow{localPort: t.SourcePort(), remotePort: t.DestinationPort()}
-	if b[0]>>4 == 4 {
-		k.local, k.remote = packet.Addr4(b[12:]), packet.Addr4(b[16:])
-	} else {
-		k.local, k.remote = packet.Addr6(b[8:24]), packet.Addr6(b[24:40])
-	}
+	k.local, k.remote = endsOf(b)
 	g := s.greets[k]
 	switch f := t.Flags(); {
 	case f&header.TCPFlagRst != 0:
@@ -150,7 +147,11 @@ func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte)) (hel
 		s.greet(k, b, t)
 	case g != nil:
 		got := t.AckNumber() - g.irs - 1
-		left := (g.window - min(got, g.window) + 1<<g.scale - 1) >> g.scale
+		left := g.window - min(got, g.window)
+		if left&(1<<g.scale-1) != 0 && !waiting(k) {
+			left += 1 << g.scale // a socket rounds up, a request that is not a socket yet does not
+		}
+		left >>= g.scale
 		old := t.WindowSize()
 		t.SetWindowSize(uint16(left))
 		packet.FixSum16(t[header.TCPChecksumOffset:header.TCPChecksumOffset+2], old, uint16(left))

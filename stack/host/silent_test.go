@@ -156,7 +156,7 @@ func FuzzWhatLeavesIsRobust(f *testing.F) {
 		}
 		p.Load(b)
 		lookLikeLinux(p)
-		s.silent.leaves(p, func(release func() []byte) { release() })
+		s.silent.leaves(p, func(release func() []byte) { release() }, func(flow) bool { return false })
 		if p.Parse() == packet.ReasonNone {
 			s.silent.arrives(p, func() bool { return true })
 		}

@@ -38,6 +38,9 @@ type Config struct {
 	// Route tells the interface and the source address by which dst is reached, for sockets that connect. Nil, or
 	// false, leaves it to the addresses of the interfaces.
 	Route func(dst netip.Addr) (dev int, src netip.Addr, ok bool)
+	// MTU is that of the way which a TCP segment takes, for the MSS that it announces. Nil, or false, leaves it to the
+	// interface that has the local address.
+	MTU func(src, dst packet.Addr) (mtu int, ok bool)
 	// Ring is the number of slots for output; 0 means DefaultRing.
 	Ring int
 	// Seed makes repeatable what is random: ports, sequence numbers, identifications. With 0 it is not.
