@@ -50,7 +50,7 @@ func (l *Lab) addHost(c *topology.Host) (err error) {
 	h := &Host{Name: c.Name, lab: l, conf: c}
 	switch {
 	case l.Mode == Virtual && c.Kind == string(Kernel):
-		err = &topology.Mistake{Position: c.Position, Err: fmt.Errorf("host %s: kind: kernel: the kernel has no virtual time; run the lab with kernel hosts", c.Name)}
+		err = &topology.Mistake{Position: c.Position, Err: fmt.Errorf("host %s: kind: kernel: the kernel has no virtual time; run the lab with --hosts kernel", c.Name)}
 	case l.Mode == Virtual, c.Kind == string(Virtual):
 		h.machine, h.cables, err = l.newVirtualHost(c)
 	default:
