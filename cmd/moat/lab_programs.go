@@ -59,6 +59,8 @@ func (p *program) verify(t *topology.Topology, want lab.Mode) error {
 			p.host, "moat conntrack -L --control "+p.host, hostsOf(t))}
 	case h == nil:
 		return noHost(t, p.host)
+	case h.Kind == string(lab.Virtual):
+		return &topology.Mistake{Position: h.Position, Err: fmt.Errorf("host %s is said to be virtual (kind), and no process can run in it", p.host)}
 	case want == lab.Virtual:
 		return &topology.Mistake{Position: h.Position, Err: fmt.Errorf("host %s is virtual, as --hosts virtual has it, and no program can run in it: leave that out, or say --hosts kernel", p.host)}
 	}
