@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -27,11 +28,26 @@ import (
 
 const (
 	defaultTimeout = time.Second
+	// patience is how long what has to come may take in real time: a busy machine is slow, and nobody waits longer than it
+	// takes.
+	patience = 10 * time.Second
 )
+
+// timeout is how long a check waits for an answer, and for silence.
+func timeout(l *lab.Lab, c *topology.Check) time.Duration {
+	silence := c.Fails || c.Error == "timeout" || slices.Contains(c.Hops, "*")
+	switch {
+	case c.Timeout != 0:
+		return time.Duration(c.Timeout)
+	case l.Mode == lab.Kernel && !silence:
+		return patience
+	}
+	return defaultTimeout
+}
 
 // run does one check. why says what is wrong with the network, err what is wrong with the check.
 func run(l *lab.Lab, c *topology.Check) (why string, err error) {
-	t := &tester{l: l, c: c, timeout: cmp.Or(time.Duration(c.Timeout), defaultTimeout), from: l.Host(c.From)}
+	t := &tester{l: l, c: c, timeout: timeout(l, c), from: l.Host(c.From)}
 	if c.Source != "" {
 		if t.source, err = netip.ParseAddr(c.Source); err != nil {
 			return "", fmt.Errorf("source: %q is not an address", c.Source)

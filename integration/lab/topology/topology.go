@@ -131,7 +131,7 @@ type Check struct {
 	Fails    bool     `yaml:"fails"`    // ping, connect, http and receive: nothing is the right answer
 	Error    string   `yaml:"error"`    // the answer has to be this: "icmp 3/3", "icmp6 1/4", "refused", "timeout", "nxdomain"
 	ErrorBy  string   `yaml:"error_by"` // the outer source of that error
-	Timeout  Duration `yaml:"timeout"`  // default: 1s
+	Timeout  Duration `yaml:"timeout"`  // default: 1s; in real time 10s for what has to come
 	Position string   `yaml:"-"`        // file and line
 }
 
