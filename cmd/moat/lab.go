@@ -45,7 +45,8 @@ that router (without --control the first one of the file), and a lab that stays 
 
 Hosts are network namespaces of the kernel with a TUN device each, in a user namespace of their own; where the machine
 does not allow that, they are gVisor stacks in this process, on virtual time. "test" takes the latter anyway unless
---hosts says otherwise. Nothing is left behind.`,
+--hosts says otherwise. Where only /dev/net/tun is closed, exec, --shell and --hosts kernel take pairs of Ethernet devices
+(veth) instead. Nothing is left behind.`,
 		Example: `  moat lab
   moat lab --story icmp-leak --json
   moat lab --pcap /tmp/captures

@@ -86,7 +86,7 @@ func TestSignalsAtAnyMomentLeaveNothing(t *testing.T) {
 		"shell":   {"--shell", "X"},
 		"virtual": {file, "--hosts", "virtual"},
 	} {
-		for _, as := range everybody {
+		for _, as := range []string{"root", "tun"} {
 			t.Run(name+" "+as, func(t *testing.T) {
 				t.Parallel()
 				moments := []time.Duration{0, 10, 20, 30, 45, 60, 90, 150, 400}

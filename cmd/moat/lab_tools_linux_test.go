@@ -11,8 +11,8 @@ import (
 	"github.com/moat-router/moat/stack/netns/netnstest"
 )
 
-// everybody is who runs labs with kernel hosts: root, and who has no privilege but may open /dev/net/tun.
-var everybody = []string{"root", "tun"}
+// everybody is who runs labs with kernel hosts: root, and who has no privilege, with /dev/net/tun open to all and without.
+var everybody = []string{"root", "tun", "nothing"}
 
 // folder is a directory that who runs a lab can read, and write.
 func folder(t *testing.T, as string) string {

@@ -17,14 +17,17 @@ import (
 
 	"github.com/moat-router/moat/integration/lab/topology"
 	"github.com/moat-router/moat/integration/lab/wire"
+	"github.com/moat-router/moat/stack/link"
 	"github.com/moat-router/moat/stack/netns"
 	"github.com/moat-router/moat/stack/tun"
+	"github.com/moat-router/moat/stack/veth"
 )
 
 // kernelHost is a network namespace with one end of a TUN device in it for each interface; the other ends are the host's
 // ports.
 type kernelHost struct {
 	ns   *netns.NS
+	near *netns.NS // where the other ends of its interfaces are, if they are Ethernet devices
 	view *netns.View
 	stop func() // of watching
 	devs []*kernelDev
@@ -60,12 +63,7 @@ func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, e
 	plugs := c.Plugs()
 	for i := range plugs {
 		f := &plugs[i]
-		var t *tun.TUN
-		// Opened in there, the device never appears anywhere else.
-		err = h.ns.Do(func() (err error) {
-			t, err = tun.Open(tun.Options{Name: f.Name, MTU: l.Topology.MTUOf(f), NoOffload: l.impaired(f.Network)})
-			return err
-		})
+		t, err := h.device(f.Name, l.Topology.MTUOf(f), l.impaired(f.Network))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -96,6 +94,25 @@ func (l *Lab) newKernelHost(c *topology.Host) (m machine, cables []*wire.Port, e
 	h.look()
 	h.stop, err = h.ns.Watch(h.look)
 	return h, cables, err
+}
+
+// device makes an interface of the host and gives its other end: a TUN device, or where those may not be opened a pair of
+// Ethernet devices.
+func (h *kernelHost) device(name string, mtu int, noOffload bool) (t link.Link, err error) {
+	if netns.CanOpenTUN() == nil {
+		// Opened in there, the device never appears anywhere else.
+		err = h.ns.Do(func() (err error) {
+			t, err = tun.Open(tun.Options{Name: name, MTU: mtu, NoOffload: noOffload})
+			return err
+		})
+		return t, err
+	}
+	if h.near == nil {
+		if h.near, err = netns.New(); err != nil {
+			return nil, err
+		}
+	}
+	return veth.Open(h.near, h.ns, name, mtu)
 }
 
 // look asks the kernel what the interfaces' addresses are, and forgets the routes that it knew.
@@ -178,6 +195,9 @@ func (h *kernelHost) Close() error {
 	}
 	if h.view != nil {
 		h.view.Close()
+	}
+	if h.near != nil {
+		h.near.Close()
 	}
 	if h.ns == nil {
 		return nil

@@ -31,12 +31,17 @@ func Decide(want Mode, args []string) (Decision, error) {
 	if want == Virtual {
 		return Decision{Mode: Virtual, Why: "in-process gVisor hosts on virtual time, as asked for"}, nil
 	}
+	devices := "TUN devices"
 	way, err := netns.FindWay()
+	if way == netns.Nowhere && want == Kernel { // slower, but there is no file in the way
+		devices = "pairs of Ethernet devices"
+		way, err = netns.FindNamespaces()
+	}
 	switch {
 	case way == netns.Here && os.Getenv(inside) != "":
-		return Decision{Mode: Kernel, Why: "kernel hosts on TUN devices, in a user and network namespace of their own"}, nil
+		return Decision{Mode: Kernel, Why: "kernel hosts on " + devices + ", in a user and network namespace of their own"}, nil
 	case way == netns.Here:
-		return Decision{Mode: Kernel, Why: "kernel hosts on TUN devices, in network namespaces of their own"}, nil
+		return Decision{Mode: Kernel, Why: "kernel hosts on " + devices + ", in network namespaces of their own"}, nil
 	case way == netns.InUserNamespace && os.Getenv(inside) == "":
 		child := netns.Reexec(args...)
 		child.Env = append(os.Environ(), inside+"=1")

@@ -15,6 +15,7 @@ func Create(string) (*NS, error)            { return nil, ErrUnsupported }
 func OpenOrCreate(string) (*NS, error)      { return nil, ErrUnsupported }
 func CanAdminister() error                  { return ErrUnsupported }
 func FindWay() (Way, error)                 { return Nowhere, ErrUnsupported }
+func FindNamespaces() (Way, error)          { return Nowhere, ErrUnsupported }
 func CanOpenTUN() error                     { return ErrUnsupported }
 func Explain(err error) error               { return err }
 func Reexec(args ...string) *exec.Cmd       { return &exec.Cmd{Err: ErrUnsupported} }

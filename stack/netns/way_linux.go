@@ -6,6 +6,11 @@ func FindWay() (Way, error) {
 	if err := CanOpenTUN(); err != nil {
 		return Nowhere, err
 	}
+	return FindNamespaces()
+}
+
+// FindNamespaces is FindWay for who needs no TUN devices (package veth).
+func FindNamespaces() (Way, error) {
 	if err := CanAdminister(); err != nil {
 		return InUserNamespace, err
 	}
