@@ -51,6 +51,9 @@ type Rule struct {
 	Jump    *Chain
 	Goto    bool
 
+	// AnyDev: "+" was said for an interface. It asks for nothing, and yet such a rule is not unconditional to TRACE.
+	AnyDev bool
+
 	Line int // in the file it came from; 0 if none
 
 	// Initial is what its counter began with. Two Rulesets with the same pointer here hold the same rule, and its counter

@@ -199,7 +199,7 @@ func endWord(c *Chain) string {
 // traceWord is how the kernel calls a rule in a TRACE line: an unconditional plain verdict looks to it like the end
 // of a chain.
 func (r *Rule) traceWord(c *Chain) string {
-	if r.Target == nil && r.Jump == nil && r.Verdict != Continue && len(r.Matches) == 0 && r.Head == (Head{}) {
+	if r.Target == nil && r.Jump == nil && r.Verdict != Continue && len(r.Matches) == 0 && r.Head == (Head{}) && !r.AnyDev {
 		return endWord(c)
 	}
 	return "rule"

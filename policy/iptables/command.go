@@ -163,7 +163,7 @@ func (p *parser) compileRules() *fault {
 			one.Head = p.head
 			one.Head.Src, one.Head.SrcMask = s.addr, s.mask
 			one.Head.Dst, one.Head.DstMask = d.addr, d.mask
-			one.Line = p.line
+			one.Line, one.AnyDev = p.line, p.anyDev
 			one.Initial = &policy.Count{Packets: p.counters.Packets, Bytes: p.counters.Bytes}
 			p.cmd.rules = append(p.cmd.rules, &one)
 		}

@@ -49,10 +49,10 @@ func (p *parser) core(c *coreOption, col int, not bool, args []string) (used int
 		err = p.protocol(arg, not)
 	case 'i':
 		p.head.NotIn = not
-		p.head.In, err = iface(arg, not)
+		p.head.In, err = p.iface(arg, not)
 	case 'o':
 		p.head.NotOut = not
-		p.head.Out, err = iface(arg, not)
+		p.head.Out, err = p.iface(arg, not)
 	case 'f':
 		if p.fam == policy.V6 {
 			return 0, faultf(col, "\"-f\" exists for IPv4 only; use \"-m frag\"")
@@ -140,8 +140,9 @@ func (p *parser) protocol(arg string, not bool) error {
 }
 
 // iface checks the name of an interface; "+" alone is any, unless it is inverted.
-func iface(name string, not bool) (string, error) {
+func (p *parser) iface(name string, not bool) (string, error) {
 	if name == "+" && !not {
+		p.anyDev = true
 		return "", nil
 	}
 	return name, xt.CheckIface(name)

@@ -65,6 +65,7 @@ type parser struct {
 	loaded    []*instance
 	target    *instance
 	counters  policy.Count
+	anyDev    bool // -i + or -o +
 	otherFam  bool
 }
 
