@@ -100,6 +100,9 @@ func (w *worker) sendICMP(q *passage) {
 // hops is the TTL or hop limit of a packet that the router makes.
 func (w *worker) hops(v6 bool, dest fib.Result) uint8 {
 	if v6 {
+		if dest.Type == fib.Local || dest.Type == fib.Anycast {
+			return w.s.hopLimit(w.r.lo.Index)
+		}
 		return w.s.hopLimit(dest.Dev)
 	}
 	return w.s.ttl()

@@ -209,7 +209,7 @@ func (w *worker) icmpReply(p *passage, n int, edit func(icmp []byte)) {
 	l4 := p.L4Bytes()[:n]
 	if p.V6 {
 		q.SetLen(40 + len(l4))
-		putHeader6(q.Data, protoICMPv6, p.TOS(), w.s.hopLimit(dest.Dev), src, p.Src())
+		putHeader6(q.Data, protoICMPv6, p.TOS(), w.hops(true, dest), src, p.Src())
 		copy(q.Data[40:], l4)
 		edit(q.Data[40:])
 	} else {

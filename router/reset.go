@@ -63,7 +63,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	q := w.make()
 	q.SetLen(l4 + header.TCPMinimumSize)
 	if p.V6 {
-		putHeader6(q.Data, protoTCP, tos, w.s.hopLimit(dest.Dev), src, dst)
+		putHeader6(q.Data, protoTCP, tos, w.hops(true, dest), src, dst)
 	} else {
 		copy(q.Data[20:], options)
 		putHeader4(q.Data, l4, protoTCP, tos, w.s.ttl(), 0, true, src, dst)

@@ -66,6 +66,7 @@ var Avoided = []struct{ What, Why string }{
 	{"statistic --mode random", "the kernel's dice are not ours"},
 	{"time, cpu, owner, cgroup, socket matches", "they ask for what a replayed packet does not have"},
 	{"sets of hash:net,net, hash:net,port,net and hash:ip,mark", "the kernel that wrote these lists is built without them"},
+	{"full sets whose elements time out", "Linux has room for more than maxelem where the bucket of a new element, which hangs on a secret, holds the place of one that has gone"},
 	{"a full IPv6 address of eight words behind \"::\" in EPRT", "in6_pton writes behind its buffer, on the stack of this machine's kernel"},
 	{"masks of events (--ctevents, --expevents) with nf_conntrack_events=2", "the kernel forgets those of rules that are loaded while it believes that " +
 		"nobody listens, and one namespace's listener that goes makes it believe so for all"},

@@ -61,7 +61,7 @@ func (g *gen) someSets() (lines []string) {
 		if g.chance(25) {
 			s.options += " skbinfo"
 		}
-		if g.timed && g.chance(60) {
+		if g.timed && !s.full && g.chance(60) {
 			s.options += " timeout " + pick(g, "0", "1", "3", "600")
 		} else if g.chance(10) {
 			s.options += " timeout " + pick(g, "0", "600")
@@ -133,7 +133,7 @@ func (g *gen) extensions(s *ipset) (text string) {
 		text += pick(g, " packets 5 bytes 100", " packets 0 bytes 0")
 	}
 	if strings.Contains(s.options, "timeout") && g.chance(40) {
-		text += " timeout " + g.lifetime()
+		text += " timeout " + g.lifetime(s)
 	}
 	if strings.Contains(s.options, "comment") && g.chance(40) {
 		text += ` comment "some words"`
@@ -145,8 +145,8 @@ func (g *gen) extensions(s *ipset) (text string) {
 }
 
 // lifetime is how many seconds an element lives: few only where steps sleep.
-func (g *gen) lifetime() string {
-	if g.timed {
+func (g *gen) lifetime(s *ipset) string {
+	if g.timed && !s.full {
 		return pick(g, "0", "1", "2", "500")
 	}
 	return pick(g, "0", "500", "700")
@@ -197,7 +197,7 @@ func (g *gen) setTarget(c *chain, sets []*ipset) string {
 	case n < 6:
 		t := "-j SET --add-set " + name + pick(g, "", " --exist")
 		if strings.Contains(s.options, "timeout") && g.chance(40) {
-			t += " --timeout " + g.lifetime()
+			t += " --timeout " + g.lifetime(s)
 		}
 		if g.chance(15) {
 			o := pick(g, sets...)
