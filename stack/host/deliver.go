@@ -97,7 +97,7 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	if taken {
 		return
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(longLived(p.Data))})
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(longLived(withoutOptions(p.Data)))})
 	defer pkt.DecRef()
 	proto := header.IPv4ProtocolNumber
 	if len(p.Data) > 0 && p.Data[0]>>4 == 6 {
@@ -115,6 +115,20 @@ func longLived(b []byte) []byte {
 	b = slices.Clone(b)
 	b[7] = 2
 	return b
+}
+
+// withoutOptions gives an IPv4 datagram without its options, which are no business of sockets: the router has processed them,
+// and gVisor takes some that Linux takes for harmless as reason to drop.
+func withoutOptions(b []byte) []byte {
+	if len(b) < header.IPv4MinimumSize || b[0]>>4 != 4 || b[0]&15 <= 5 || len(b) < int(b[0]&15)*4 {
+		return b
+	}
+	c := slices.Concat(b[:header.IPv4MinimumSize], b[int(b[0]&15)*4:])
+	ip := header.IPv4(c)
+	ip.SetHeaderLength(header.IPv4MinimumSize)
+	ip.SetTotalLength(uint16(len(c)))
+	packet.SetIPv4Checksum(c)
+	return c
 }
 
 // work is the goroutine of a live stack: it empties the ring.
