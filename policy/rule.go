@@ -98,7 +98,8 @@ type Ruleset struct {
 	// UsesConntrack and so on tell what "when-used" needs, per family.
 	UsesConntrack [NumFamilies]bool
 	UsesDefrag    [NumFamilies]bool
-	// UsesAccounting: some rule compares packets or bytes of connections, which turns nf_conntrack_acct on (connbytes).
+	// UsesAccounting: a rule of a table that is new here compares packets or bytes of connections, which turns
+	// nf_conntrack_acct on (connbytes).
 	UsesAccounting bool
 
 	chains   [NumFamilies]Chains

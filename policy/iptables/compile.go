@@ -31,7 +31,8 @@ func Compile(v4, v6 *Set, prev *policy.Ruleset, workers int) (*policy.Ruleset, e
 			rs.Tables[s.family][id] = t.compile(s.family, old)
 			if conntrack, accounting := t.uses(); conntrack {
 				rs.UsesConntrack[s.family], rs.UsesDefrag[s.family] = true, true
-				rs.UsesAccounting = rs.UsesAccounting || accounting
+				loaded := old == nil || old.Origin != t
+				rs.UsesAccounting = rs.UsesAccounting || accounting && loaded
 			}
 		}
 	}
