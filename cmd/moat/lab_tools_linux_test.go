@@ -156,6 +156,23 @@ func TestDigAsksANameServerThroughNAT(t *testing.T) {
 	}
 }
 
+func TestProgramsAskTheNameServersOfALab(t *testing.T) {
+	t.Parallel()
+	netnstest.Need(t)
+	needPrograms(t, "dig", "curl")
+	for _, as := range everybody {
+		for _, tt := range []struct{ host, want string }{{"laptop", "192.168.1.80"}, {"far", "203.0.113.1"}} { // a split horizon
+			t.Run(as+" "+tt.host, func(t *testing.T) {
+				t.Parallel()
+				out := tool(t, as, "21-names.yaml", tt.host, "dig +short www.example.org A | tail -n 1; curl -sS -m 20 http://www.example.org/")
+				if want := tt.want + "\nhello from moat\n"; out != want {
+					t.Errorf("%q, want %q", out, want)
+				}
+			})
+		}
+	}
+}
+
 func TestFTPWorksBehindNATActiveAndPassive(t *testing.T) {
 	t.Parallel()
 	netnstest.Need(t)
