@@ -146,3 +146,17 @@ func TestMasksLeaveOutImpliedChecksums(t *testing.T) {
 		}
 	}
 }
+
+func TestAPacketThatLeavesOnlySometimesIsNoticed(t *testing.T) {
+	t.Parallel()
+	none := &scenario.Run{Steps: []scenario.Outcome{{}}}
+	one := &scenario.Run{Steps: []scenario.Outcome{{Out: []scenario.Sent{{If: "wan", Data: packet.MustBuild("ip4 10.0.0.1>10.0.0.2 / udp 1>2 len=0")}}}}}
+	for _, runs := range [][]*scenario.Run{{none, one}, {one, none}, {one, one, none}} {
+		if problems := Record(&scenario.Scenario{}, runs...); len(problems) == 0 {
+			t.Error("nobody says that the runs differ")
+		}
+	}
+	if problems := Record(&scenario.Scenario{}, one, one); len(problems) > 0 {
+		t.Error(problems)
+	}
+}

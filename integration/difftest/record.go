@@ -28,13 +28,16 @@ func Record(s *scenario.Scenario, runs ...*scenario.Run) (problems []string) {
 			e.InjectHex = append(e.InjectHex, hex.EncodeToString(b))
 			noteIDs(ids, b)
 		}
+		others := runs[1:]
+		for _, r := range runs[1:] {
+			if i >= len(r.Steps) || !slices.EqualFunc(r.Steps[i].Out, o.Out, func(a, b scenario.Sent) bool { return a.If == b.If && a.GSO == b.GSO }) {
+				problems = append(problems, fmt.Sprintf("step %d: other packets leave each time", i))
+				others = nil
+			}
+		}
 		for j, out := range o.Out {
 			mask := ownIDs(ids, out.Data)
-			for _, r := range runs[1:] {
-				if i >= len(r.Steps) || len(r.Steps[i].Out) != len(o.Out) || r.Steps[i].Out[j].If != out.If || r.Steps[i].Out[j].GSO != out.GSO {
-					problems = append(problems, fmt.Sprintf("step %d: other packets leave each time", i))
-					break
-				}
+			for _, r := range others {
 				fields, ok := packet.Diff(out.Data, r.Steps[i].Out[j].Data)
 				if !ok {
 					problems = append(problems, fmt.Sprintf("step %d: packet %d differs outside of named fields", i, j))
