@@ -273,7 +273,7 @@ func canonicalTuple(t *EventTuple) *EventTuple {
 }
 
 // ownID are numbers that nobody can predict in a log line about a packet that the router made itself.
-var ownID = regexp.MustCompile(` (ID|UID|GID)=\d+( PROTO)`)
+var ownID = regexp.MustCompile(` (ID|UID|GID)=\d+((?: OPT \([0-9A-F]*\))? PROTO)`)
 
 // logTexts are the lines as they are compared. Only lines about packets with one of the router's addresses as source
 // lose their numbers: others keep the identification that their sender gave them.

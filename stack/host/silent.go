@@ -142,7 +142,9 @@ func (s *silent) leaves(p *packet.Packet, hold func(release func() []byte), wait
 	g := s.greets[k]
 	switch f := t.Flags(); {
 	case f&header.TCPFlagRst != 0:
-		delete(s.greets, k)
+		if g != nil && !waiting(k) { // a wrong acknowledgement is refused and ends no handshake
+			delete(s.greets, k)
+		}
 	case f&header.TCPFlagSyn != 0:
 		s.greet(k, b, t)
 	case g != nil:
