@@ -222,7 +222,7 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 	}
 	switch {
 	case j.test:
-		return c.testBeside(l, junit, ends)
+		return c.testBeside(l, junit, sockets, ends)
 	case j.program != nil:
 		return c.inHost(l, j.program, sockets, ends)
 	}
@@ -238,14 +238,18 @@ func (c *command) inLab(j labJob, o lab.Options, junit string) (err error) {
 }
 
 // testBeside tests a lab with programs in it, which have to end with it.
-func (c *command) testBeside(l *lab.Lab, junit string, ends <-chan os.Signal) error {
+func (c *command) testBeside(l *lab.Lab, junit string, sockets *labSockets, ends <-chan os.Signal) error {
 	tested := make(chan error, 1)
 	go func() { tested <- c.testLab(l, junit) }()
 	select {
 	case err := <-tested:
 		return err
 	case s := <-ends:
-		return exit(128 + int(s.(syscall.Signal)))
+		// The checks go on, so the lab cannot be closed under them: the end of this process is that of all the rest.
+		l.EndProcesses()
+		sockets.Close()
+		os.Exit(128 + int(s.(syscall.Signal)))
+		return nil
 	}
 }
 

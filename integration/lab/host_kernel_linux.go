@@ -230,8 +230,9 @@ func (h *kernelHost) Send(b []byte) error {
 	})
 }
 
-// endProcesses ends what still runs inside the hosts: background jobs of a shell that is gone would keep their namespaces.
-func (l *Lab) endProcesses() error {
+// EndProcesses ends what runs inside of kernel hosts, and what that has started, as Close does: background jobs of a shell
+// that is gone would keep their namespaces.
+func (l *Lab) EndProcesses() error {
 	var list []*netns.NS
 	for _, h := range l.hosts {
 		if k, ok := h.machine.(*kernelHost); ok && k.alive() {

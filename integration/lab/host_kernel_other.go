@@ -14,7 +14,8 @@ func (l *Lab) newKernelHost(*topology.Host) (machine, []*wire.Port, error) {
 	return nil, nil, netns.ErrUnsupported
 }
 
-func (l *Lab) endProcesses() error { return nil }
+// EndProcesses ends what runs inside of kernel hosts, of which there are none here.
+func (l *Lab) EndProcesses() error { return nil }
 
 // Start starts a process inside a kernel host.
 func (h *Host) Start(*exec.Cmd) error { return netns.ErrUnsupported }

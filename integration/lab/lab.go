@@ -179,7 +179,7 @@ func (l *Lab) Close() error {
 	if l.stop != nil {
 		l.stop()
 	}
-	errs := []error{l.endProcesses(), l.closeHosts()}
+	errs := []error{l.EndProcesses(), l.closeHosts()}
 	for _, s := range l.segments {
 		errs = append(errs, s.Close())
 	}
