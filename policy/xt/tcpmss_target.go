@@ -90,6 +90,7 @@ func (t *tcpmss) Exec(p *policy.Packet) policy.Verdict {
 	if !ok {
 		return policy.Drop
 	}
+	p.Linearize() // all of it is asked for in one stretch, changed or not
 	mss := t.mss
 	if t.clamp {
 		headers := 40

@@ -55,6 +55,7 @@ func (t *tcpoptstrip) Exec(p *policy.Packet) policy.Verdict {
 	if !ok {
 		return policy.Drop
 	}
+	p.Pull(p.L4 + 20 + len(opts)) // asked for before it is known whether anything is to be stripped
 	for i := 0; i < len(opts)-1; {
 		n := tcpOptLen(opts, i)
 		if i+n > len(opts) {
