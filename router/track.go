@@ -29,7 +29,7 @@ func (p *passage) related() bool {
 
 // confirm is step 10: helpers look at the payload, sequence numbers are adjusted, and the connection becomes real.
 func (w *worker) confirm(p *passage) packet.Reason {
-	if p.CT.Conn == nil {
+	if p.CT.Conn == nil || p.CT.Conn.Settled() {
 		return packet.ReasonNone
 	}
 	if p.CT.Conn.Helper() != nil {

@@ -7,6 +7,12 @@ import (
 	"github.com/moat-router/moat/stack/packet"
 )
 
+// Settled tells that Confirm and a helper would find nothing to do: the connection is in the table, nothing has
+// happened to it that would be told, and it has neither a helper nor numbers to move.
+func (c *Conn) Settled() bool {
+	return c.status.Load()&(uint32(StatusConfirmed|StatusSeqAdjust)|causeMask) == uint32(StatusConfirmed) && c.ext.Load() == 0
+}
+
 // Confirm is the end of the walk (nf_confirm): sequence numbers are adjusted where a helper changed the length of a
 // payload, a new connection goes into the table, and what happened is told. Helpers run before it.
 func (t *Table) Confirm(now packet.Time, p *packet.Packet, ref *Ref, rng *rand.Rand) packet.Reason {
