@@ -101,6 +101,8 @@ type Ruleset struct {
 	// UsesAccounting: a rule of a table that is new here compares packets or bytes of connections, which turns
 	// nf_conntrack_acct on (connbytes).
 	UsesAccounting bool
+	// UsesLabels: connections that begin now have labels (connlabel).
+	UsesLabels bool
 
 	chains   [NumFamilies]Chains
 	counters [][]counter // [worker][index]; only the worker writes to its own

@@ -321,6 +321,7 @@ func (r *Router) install(sets [policy.NumFamilies]*iptables.Set) error {
 		return err
 	}
 	r.sets = sets
+	r.ct.UseLabels(rules.UsesLabels)
 	r.publish(func(s *state) { s.rules = rules })
 	r.shared.Sweep(rules)
 	if rules.UsesAccounting && !r.ct.Params().Acct {

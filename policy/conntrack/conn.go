@@ -83,6 +83,11 @@ func (c *Conn) Labels() (l [16]byte) {
 	return l
 }
 
+// HasLabels tells whether the connection has room for labels: it began while rules used them, or has one already.
+func (c *Conn) HasLabels() bool {
+	return int32(c.seq-c.table().labelsFrom.Load()) > 0 || c.Labels() != [16]byte{}
+}
+
 // SetLabel sets label bit n (0 to 127) and reports whether it was clear before.
 func (c *Conn) SetLabel(n int) bool {
 	if n < 0 || n > 127 || !c.addLabel(n) {

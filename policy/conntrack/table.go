@@ -33,9 +33,12 @@ type Table struct {
 	exts   extSlab
 	exp    expectTable
 
-	count atomic.Int64
-	seq   atomic.Uint32
-	stats counters
+	count  atomic.Int64
+	seq    atomic.Uint32
+	labels bool // rules use labels; see UseLabels
+	// labelsFrom is the last connection that began before they did.
+	labelsFrom atomic.Uint32
+	stats      counters
 
 	subMu sync.Mutex
 	subs  atomic.Pointer[[]*subscriber]
@@ -108,6 +111,14 @@ func (t *Table) Params() *Params { return t.params.Load() }
 
 // SetParams replaces them. Connections keep the deadlines that they have.
 func (t *Table) SetParams(p *Params) { t.params.Store(p) }
+
+// UseLabels says whether rules use labels from now on. It is for one caller at a time.
+func (t *Table) UseLabels(on bool) {
+	if on && !t.labels {
+		t.labelsFrom.Store(t.seq.Load())
+	}
+	t.labels = on
+}
 
 // Count is nf_conntrack_count: connections in the table and those of packets on their way to confirm.
 func (t *Table) Count() int { return int(t.count.Load()) }

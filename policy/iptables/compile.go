@@ -29,10 +29,11 @@ func Compile(v4, v6 *Set, prev *policy.Ruleset, workers int) (*policy.Ruleset, e
 				old = prev.Tables[s.family][id]
 			}
 			rs.Tables[s.family][id] = t.compile(s.family, old)
-			if conntrack, accounting := t.uses(); conntrack {
+			if u := t.uses(); u.conntrack {
 				rs.UsesConntrack[s.family], rs.UsesDefrag[s.family] = true, true
 				loaded := old == nil || old.Origin != t
-				rs.UsesAccounting = rs.UsesAccounting || accounting && loaded
+				rs.UsesAccounting = rs.UsesAccounting || u.accounting && loaded
+				rs.UsesLabels = rs.UsesLabels || u.labels
 			}
 		}
 	}
@@ -128,14 +129,19 @@ func each(rs *policy.Ruleset, visit func(index int, initial *policy.Count)) {
 	}
 }
 
-// uses tells whether some rule of the table pulls connection tracking in, and whether some rule has it count.
-func (t *table) uses() (conntrack, accounting bool) {
+// uses is what some rule of a table asks of connection tracking: that it is there, that it counts, that it has labels.
+type uses struct{ conntrack, accounting, labels bool }
+
+func (t *table) uses() (u uses) {
 	ask := func(ext any) {
-		if u, ok := ext.(xt.ConntrackUser); ok && u.NeedsConntrack() {
-			conntrack = true
+		if x, ok := ext.(xt.ConntrackUser); ok && x.NeedsConntrack() {
+			u.conntrack = true
 		}
-		if u, ok := ext.(xt.AccountingUser); ok && u.NeedsAccounting() {
-			accounting = true
+		if x, ok := ext.(xt.AccountingUser); ok && x.NeedsAccounting() {
+			u.accounting = true
+		}
+		if x, ok := ext.(xt.LabelUser); ok && x.NeedsLabels() {
+			u.labels = true
 		}
 	}
 	for _, c := range t.all() {
@@ -146,5 +152,5 @@ func (t *table) uses() (conntrack, accounting bool) {
 			ask(r.Target)
 		}
 	}
-	return conntrack, accounting
+	return u
 }

@@ -45,10 +45,11 @@ func (a *connlabelArgs) Done(*RuleInfo) (policy.Match, error) {
 
 func (m *connlabel) Name() string         { return "connlabel" }
 func (m *connlabel) NeedsConntrack() bool { return true }
+func (m *connlabel) NeedsLabels() bool    { return true }
 
 func (m *connlabel) Match(p *policy.Packet) bool {
 	c := p.CT.Conn
-	if c == nil {
+	if c == nil || !c.HasLabels() {
 		return m.not
 	}
 	labels := c.Labels()

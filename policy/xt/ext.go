@@ -70,6 +70,12 @@ type AccountingUser interface {
 	NeedsAccounting() bool
 }
 
+// LabelUser is what a match implements that reads or sets connection labels: only connections that begin while such a rule
+// is loaded have room for them (nf_connlabels_get).
+type LabelUser interface {
+	NeedsLabels() bool
+}
+
 // ConntrackUser is what a match or target implements that pulls connection tracking (and with it reassembly) in as
 // soon as it stands in a loaded table (the kernel's nf_ct_netns_get in checkentry). It may answer by its options.
 type ConntrackUser interface {
