@@ -90,7 +90,11 @@ func (s *Stack) inject(n *nic, p *packet.Packet) {
 	if p.Proto != packet.ProtoUDP {
 		s.busy.Store(true) // UDP is through when gVisor returns; TCP's goroutines have only begun
 	}
-	again, taken := s.silent.arrives(p, func() bool { return s.halfOpen(p) })
+	var now packet.Time
+	if s.cfg.Clock != nil {
+		now = s.cfg.Clock.Time() + 1 // 0 is no time
+	}
+	again, taken := s.silent.arrives(p, now, func() bool { return s.halfOpen(p) })
 	if again != nil {
 		n.leave([][]byte{again}, packet.Offload{CsumGood: true})
 	}

@@ -12,7 +12,8 @@ import (
 // The service Silent stands for a listening socket of Linux that nobody accepts from. What can be seen of it goes
 // further than lookLikeLinux, for its conversations are compared byte by byte with recorded ones:
 //
-//   - a SYN that comes again before the handshake is complete gets the same SYN/ACK again (gVisor: an ACK);
+//   - a SYN that comes again before the handshake is complete gets the same SYN/ACK again (gVisor: an ACK), on virtual time
+//     once in half a second (tcp_invalid_ratelimit);
 //   - SYN with FIN is ignored;
 //   - a SYN that offers ECN is accepted so, for tcp_ecn is 2 (RFC 3168 6.1.1; no data will ever follow);
 //   - since nobody reads, the right edge of the window stays where the SYN/ACK put it;
@@ -51,11 +52,15 @@ type greeting struct {
 	irs    uint32 // sequence number of the SYN that it answers
 	window uint32 // as announced, not scaled
 	scale  uint8
-	fin    bool   // the last segment that arrived had FIN,
-	finEnd uint32 // and ended at this sequence number
-	acked  bool   // a FIN was acknowledged, or will be:
-	held   []byte // the acknowledgement that waits
+	again  packet.Time // the SYN/ACK was sent again then, if ever
+	fin    bool        // the last segment that arrived had FIN,
+	finEnd uint32      // and ended at this sequence number
+	acked  bool        // a FIN was acknowledged, or will be:
+	held   []byte      // the acknowledgement that waits
 }
+
+// invalidRateLimit is how often the same is answered again (net.ipv4.tcp_invalid_ratelimit).
+const invalidRateLimit = 500 * time.Millisecond
 
 // delayedACK is how long it waits.
 const delayedACK = 40 * time.Millisecond
@@ -81,8 +86,8 @@ func (s *silent) open(port uint16) (stop func()) {
 }
 
 // arrives looks at a segment before gVisor does; waiting tells whether gVisor has a half-open connection for it. If it
-// returns true, gVisor does not get the segment; again, if any, is the answer.
-func (s *silent) arrives(p *packet.Packet, waiting func() bool) (again []byte, taken bool) {
+// returns true, gVisor does not get the segment; again, if any, is the answer. now is 0 live.
+func (s *silent) arrives(p *packet.Packet, now packet.Time, waiting func() bool) (again []byte, taken bool) {
 	t, ok := p.TCP()
 	if !ok {
 		return nil, false
@@ -101,6 +106,10 @@ func (s *silent) arrives(p *packet.Packet, waiting func() bool) (again []byte, t
 		return again, false
 	}
 	if g != nil && t.SequenceNumber() == g.irs && waiting() {
+		if now != 0 && g.again != 0 && now.Sub(g.again) < invalidRateLimit {
+			return nil, true
+		}
+		g.again = now
 		return g.synAck, true
 	}
 	if f := t.Flags(); f&tcpECE != 0 && f&tcpCWR != 0 && p.TOS()&3 == 0 && len(s.ecn) < maxGreetings {
@@ -186,8 +195,10 @@ func (s *silent) greet(k flow, b []byte, t header.TCP) {
 	if o.WS > 0 {
 		g.scale = uint8(o.WS)
 	}
-	if s.greets[k] == nil {
+	if old := s.greets[k]; old == nil {
 		s.order = append(s.order, k)
+	} else if old.irs == g.irs {
+		g.again = old.again
 	}
 	s.greets[k] = g
 	for len(s.order) > maxGreetings {

@@ -158,7 +158,7 @@ func FuzzWhatLeavesIsRobust(f *testing.F) {
 		lookLikeLinux(p)
 		s.silent.leaves(p, func(release func() []byte) { release() }, func(flow) bool { return false })
 		if p.Parse() == packet.ReasonNone {
-			s.silent.arrives(p, func() bool { return true })
+			s.silent.arrives(p, 1, func() bool { return true })
 		}
 	})
 }
