@@ -74,7 +74,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 		return
 	}
 
-	options, ok := w.echoOptions(p, src)
+	options, own, ok := w.echoOptions(p, src)
 	if !ok {
 		return
 	}
@@ -82,6 +82,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	about := w.cut.First(p.Packet.Packet)
 	about.CompleteChecksum() // a quote must be what the receiver would have seen
 	buildError(q.Packet.Packet, about, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
+	q.options = own
 	q.CT = p.CT.ForError()
 	q.Trace = p.Trace && w.r.cfg.TraceRelated
 	q.Mark = key.Mark

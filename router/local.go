@@ -213,11 +213,12 @@ func (w *worker) icmpReply(p *passage, n int, edit func(icmp []byte)) {
 		copy(q.Data[40:], l4)
 		edit(q.Data[40:])
 	} else {
-		options, ok := w.echoOptions(p, src)
+		options, own, ok := w.echoOptions(p, src)
 		if !ok {
 			w.end(q, packet.ReasonNone)
 			return
 		}
+		q.options = own
 		hdr := 20 + len(options)
 		q.SetLen(hdr + len(l4))
 		copy(q.Data[20:], options)

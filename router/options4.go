@@ -65,9 +65,9 @@ func (w *worker) msOfDay() uint32 {
 
 // echoOptions are the options that an answer to p carries (RFC 1122 3.2.2.6 asks it of echo replies; Linux does it for
 // errors, too); false: there is no answer.
-func (w *worker) echoOptions(p *passage, src packet.Addr) ([]byte, bool) {
+func (w *worker) echoOptions(p *passage, src packet.Addr) (options []byte, own packet.IPOptions, ok bool) {
 	if p.V6 || p.HeaderLen() == 20 {
-		return nil, true
+		return nil, own, true
 	}
 	return p.EchoOptions(w.echo[:0], &p.options, src, w.optionsEnv(src))
 }

@@ -52,9 +52,10 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 
 	l4 := 40
 	var options []byte
+	var own packet.IPOptions
 	if !p.V6 {
 		if fromStack {
-			if options, ok = w.echoOptions(p, src); !ok {
+			if options, own, ok = w.echoOptions(p, src); !ok {
 				return
 			}
 		}
@@ -91,6 +92,7 @@ func (w *worker) sendReset(p *passage, fromStack bool) {
 	q.PutTransportChecksum()
 	q.Mark = k.Mark
 	q.dest = dest
+	q.options = own
 	if !fromStack {
 		q.CT = p.CT.ForError()
 		w.CT.SetClosing(w.now, &p.CT)

@@ -197,17 +197,19 @@ func (p *Packet) ForwardOptions(o *IPOptions, egress Addr) {
 
 // EchoOptions appends to dst the options that an answer to p carries: record route and timestamp go on, padded to
 // whole words (__ip_options_echo, ip_options_build). o is what ReadOptions found in p, src the address that the answer
-// comes from. It is false where an option has no room for what it asks for: then there is no answer. A source route
-// is not reversed.
-func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv) ([]byte, bool) {
+// comes from. The answer's own IPOptions are for what answers to the answer: an error about it. It is false where an
+// option has no room for what it asks for: then there is no answer. A source route is not reversed.
+func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv) (options []byte, own IPOptions, ok bool) {
 	from := len(dst)
 	if at := o.RecordRoute; at != 0 {
+		own.RecordRoute = header.IPv4MinimumSize
 		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
 		r := dst[from:]
 		if ptr := int(r[2]); o.routeSlot != 0 && ptr <= len(r) {
 			if ptr+3 > len(r) {
-				return dst, false
+				return dst, own, false
 			}
+			own.routeSlot = own.RecordRoute + ptr - 1
 			copy(r[ptr-1:], src.Wire(false))
 			r[2] += 4
 		}
@@ -215,26 +217,28 @@ func (p *Packet) EchoOptions(dst []byte, o *IPOptions, src Addr, env OptionsEnv)
 	if at := o.Timestamp; at != 0 {
 		start := len(dst)
 		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
-		if !echoTimestamp(dst[start:], o, src, &env) {
-			return dst, false
+		own.Timestamp = header.IPv4MinimumSize + start - from
+		if !own.echoTimestamp(dst[start:], o, src, &env) {
+			return dst, own, false
 		}
 	}
 	if at := o.cipso; at != 0 {
+		own.cipso = header.IPv4MinimumSize + len(dst) - from
 		dst = append(dst, p.Data[at:at+int(p.Data[at+1])]...)
 	}
 	for (len(dst)-from)%4 != 0 {
 		dst = append(dst, optEnd)
 	}
-	return dst, true
+	return dst, own, true
 }
 
-// echoTimestamp goes on with the timestamp option t.
-func echoTimestamp(t []byte, o *IPOptions, src Addr, env *OptionsEnv) bool {
+// echoTimestamp goes on with the timestamp option t that o was about.
+func (own *IPOptions) echoTimestamp(t []byte, o *IPOptions, src Addr, env *OptionsEnv) bool {
 	ptr := int(t[2])
 	if ptr > len(t) {
 		return true
 	}
-	stamp := o.time
+	own.time, own.timeAddr = o.time, o.timeAddr
 	if o.timeAddr {
 		if ptr+3 > len(t) {
 			return false
@@ -248,11 +252,11 @@ func echoTimestamp(t []byte, o *IPOptions, src Addr, env *OptionsEnv) bool {
 		}
 		if t[3]&15 != tsPrespec {
 			ptr += 4
-		} else if stamp = ptr+7 <= len(t) && !(env.Elsewhere != nil && env.Elsewhere(Addr4(t[ptr-1:]))); stamp {
+		} else if own.time = ptr+7 <= len(t) && !(env.Elsewhere != nil && env.Elsewhere(Addr4(t[ptr-1:]))); own.time {
 			ptr += 8
 		}
 	}
-	if stamp {
+	if own.time {
 		binary.BigEndian.PutUint32(t[ptr-5:], env.Clock)
 	}
 	t[2] = byte(ptr)

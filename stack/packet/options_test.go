@@ -109,7 +109,7 @@ func TestEchoOptionsGoOnAsTheKernelDoes(t *testing.T) {
 		if !ok {
 			t.Errorf("%s was refused", in)
 		}
-		got, ok := p.EchoOptions(nil, &o, optionsEnv.Local, optionsEnv)
+		got, _, ok := p.EchoOptions(nil, &o, optionsEnv.Local, optionsEnv)
 		if !ok || hex.EncodeToString(got) != want {
 			t.Errorf("%s is echoed as %x, want %s", in, got, want)
 		}
@@ -120,7 +120,7 @@ func TestAnErrorEchoesTheOptionsInFrontOfTheMistake(t *testing.T) {
 	t.Parallel()
 	p := parsed(t, "ip4 192.168.1.10>198.51.100.9 opts=07070400000000070704000000000000 / udp 1>2 len=8")
 	o, _, _ := p.ReadOptions(optionsEnv)
-	got, ok := p.EchoOptions(nil, &o, optionsEnv.Local, optionsEnv)
+	got, _, ok := p.EchoOptions(nil, &o, optionsEnv.Local, optionsEnv)
 	if want := "070708c0a8010100"; !ok || hex.EncodeToString(got) != want {
 		t.Errorf("%x, want %s", got, want)
 	}
