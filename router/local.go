@@ -195,8 +195,8 @@ func (w *worker) icmpReply(p *passage, n int, edit func(icmp []byte)) {
 	k := fib.Key{V6: p.V6, Dst: p.Src(), Src: src, Mark: w.s.replyMark(p)}
 	if !p.V6 {
 		k.TOS = p.TOS() & 0x1e
-	} else if src.IsZero() || linkLocal(k.Dst) {
-		k.OIF = p.in.Index // asked of a group, or by an address that means something on its link only
+	} else {
+		k.OIF = p.in.Index // rules see it; the way out it is only where the source is not given, or means something on its link only
 	}
 	dest := w.s.fib.Lookup(k)
 	if !reachable(dest) {

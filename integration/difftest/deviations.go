@@ -36,6 +36,8 @@ var Deviations = []Deviation{
 	{Name: "errors in a connection whose numbers a helper has moved stay as they are", Explains: adjustedErrors,
 		Why: "Linux adjusts sequence numbers in an ICMP error of the original direction, too, as if it were a TCP segment (nf_confirm): that writes into its " +
 			"unused word or its MTU, and into the packet that it quotes"},
+	{Name: "what times out together does so in the order of deadlines", Explains: oneMoment,
+		Why: "the slots of Linux's timer wheel are 4 to 32 ms wide where seconds are waited for, and are emptied last come first"},
 	{Name: "a full conntrack table drops another entry early",
 		Why: "both look for one that is not ASSURED in the eight buckets from that of the new connection on, which hang on a secret; moat's table grows with its " +
 			"entries, and finds one where a table of Linux that has buckets to spare refuses the new connection",

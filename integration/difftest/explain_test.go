@@ -78,3 +78,32 @@ func TestOnlyNumbersMovedInErrorsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyTheOrderOfWhatTimesOutTogetherIsExplained(t *testing.T) {
+	t.Parallel()
+	const (
+		v4  = "lan: ip4 10.0.0.2>192.168.1.10 ttl=64 id=0xeb23 / icmp 11/1 / [ip4 192.168.1.10>10.0.0.2 ttl=64 id=0x5003 mf / udp 40001>53 len=8]"
+		v4b = "lan: ip4 10.0.0.2>192.168.1.10 ttl=64 id=0xc3ad / icmp 11/1 / [ip4 192.168.1.10>10.0.0.2 ttl=64 id=0x5003 mf / udp 40001>53 len=8]"
+		v4c = "lan: ip4 10.0.0.2>192.168.1.10 ttl=64 id=0xc3ad / icmp 11/1 / [ip4 192.168.1.10>10.0.0.2 ttl=64 id=0x5004 mf / udp 40001>53 len=8]"
+		v6  = "lan: ip6 fd00:1::1>fd00:1::10 hlim=64 / icmp6 3/1 / [ip6 fd00:1::10>2001:db8:9::9 hlim=64 / frag6 off=0 id=0x2002 nh=17 mf / udp 600>100 len=16]"
+	)
+	for _, tt := range []struct {
+		name  string
+		op    string
+		lines []string
+		want  bool
+	}{
+		{"the order", "sleep", []string{"- " + v4, "+ " + v6, "  (length 120, expected 64)", "- " + v6, "+ " + v4b}, true},
+		{"of what is sent at once", "inject", []string{"- " + v4, "+ " + v6, "- " + v6, "+ " + v4b}, false},
+		{"one is missing", "sleep", []string{"- " + v4, "+ " + v6, "- " + v6}, false},
+		{"another is quoted", "sleep", []string{"- " + v4, "+ " + v6, "- " + v6, "+ " + v4c}, false},
+	} {
+		s := &scenario.Scenario{Steps: []scenario.Step{{Op: tt.op}}}
+		if got := oneMoment(s, []scenario.Diff{{Step: 0, Kind: scenario.KindOut, Lines: tt.lines}}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+	if oneMoment(&scenario.Scenario{Steps: []scenario.Step{{Op: "sleep"}}}, []scenario.Diff{{Kind: scenario.KindCT}}) {
+		t.Error("connections are not packets")
+	}
+}

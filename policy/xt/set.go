@@ -25,6 +25,7 @@ type setKind struct {
 	parts   []setPart
 	bitmap  bool // bounded by a range
 	twoNets bool // the first network belongs to the key
+	notNull bool // 0.0.0.0 and :: cannot be stored
 }
 
 // setPart is one dimension of an element.
@@ -43,8 +44,8 @@ const (
 var setKinds = [...]setKind{
 	{name: "bitmap:ip", parts: []setPart{partIP}, bitmap: true},
 	{name: "bitmap:port", parts: []setPart{partNumber}, bitmap: true},
-	{name: "hash:ip", parts: []setPart{partIP}},
-	{name: "hash:ip,port", parts: []setPart{partIP, partPort}},
+	{name: "hash:ip", parts: []setPart{partIP}, notNull: true},
+	{name: "hash:ip,port", parts: []setPart{partIP, partPort}, notNull: true},
 	{name: "hash:ip,port,ip", parts: []setPart{partIP, partPort, partIP}},
 	{name: "hash:ip,port,net", parts: []setPart{partIP, partPort, partNet}},
 	{name: "hash:ip,mark", parts: []setPart{partIP, partMark}},

@@ -75,6 +75,9 @@ func (s *set) expandIP(in []setElem, text string, at func(*setElem) *packet.Addr
 	if m := s.header.netmask; m != 0 {
 		lo, hi = maskBits(lo, fam == policy.V6, uint8(m)), maskBits(hi, fam == policy.V6, uint8(m))
 	}
+	if s.kind.notNull && isUnspecified(lo) {
+		return nil, fmt.Errorf("%q: the null address cannot be stored in a %s set", text, s.kind.name)
+	}
 	if s.kind.bitmap && (lessAddr(lo, s.header.lo) || lessAddr(s.header.hi, hi)) {
 		return nil, fmt.Errorf("%q is outside of the range of the set", text)
 	}

@@ -278,7 +278,7 @@ func (s *set) delPacket(p *policy.Packet, d *setDims) bool {
 // elemOf makes an element of a packet. Its network has the longest prefix length that the set knows, or the full one.
 func (s *set) elemOf(p *policy.Packet, d *setDims) (*setElem, bool) {
 	var q setQuery
-	if !q.read(s, p, d) || s.kind.name == "hash:ip" && isUnspecified(q.key.ip) {
+	if !q.read(s, p, d) || s.kind.notNull && isUnspecified(q.key.ip) {
 		return nil, false
 	}
 	e := &setElem{key: q.key, packets: 1, bytes: uint64(len(p.Data))} // this packet counts
