@@ -86,6 +86,9 @@ func (w *worker) send(p *passage, out *device) packet.Reason {
 		w.one[0] = p.Packet.Packet
 		return w.put(out, q, w.one[:])
 	}
+	if p.fits != 0 {
+		mtu = min(mtu, p.fits) // it was put together in pieces, and then NAT sent it another way (ip_append_data, ip6_append_data)
+	}
 	why := packet.ReasonNone
 	way := frag.Way{MTU: mtu, Can: can, ID: w.Rand.Uint32(), Own: p.in == nil && (!p.Duplicate || p.ownCut), IgnoreDF: p.ownCut,
 		TooBig: func(segment *packet.Packet) {

@@ -230,6 +230,9 @@ func (w *worker) icmpReply(p *passage, n int, edit func(icmp []byte)) {
 	q.PutTransportChecksum()
 	q.Mark = k.Mark
 	q.dest = dest
+	if out := w.r.dev(dest.Dev); out != nil {
+		q.fits = w.pathMTU(q, out)
+	}
 	w.sendICMP(q)
 }
 

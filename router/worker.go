@@ -54,6 +54,7 @@ type passage struct {
 	lost     int            // see gather; 0: no
 	bareHead bool           // it was gathered, and no hop-by-hop options came first
 	held     *packet.Packet // the datagram that reassembly lent us
+	fits     int            // the MTU of the way that an answer of ours was made for; 0: any
 	toward   packet.Addr    // of a copy: the router that it is sent to
 	ownCut   bool           // a copy of what may be cut: so may it, whatever its header says
 	came     *device        // of a copy: where the packet came in that was copied, nil if nowhere

@@ -89,7 +89,7 @@ func (s *search) unique(orig conntrack.Tuple) (conntrack.Tuple, bool) {
 	}
 	// 2: an address.
 	k := orig
-	r.pickAddr(&k, s.m, orig.Zone)
+	r.pickAddr(&k, s.m, s.c.Zone())
 	// 3: a port, if the one it has is not in the range or not free.
 	if r.Flags&randomAll == 0 {
 		if r.Flags&ProtoSpecified != 0 {

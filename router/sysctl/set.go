@@ -242,6 +242,11 @@ func (v *Values) spread(r *row, dev string, before *Values) {
 		}
 	case r.name == "net.ipv6.conf.*.forwarding" && dev == "all":
 		set(func(c *Conf) *int { return &c.Forwarding6 })
+		for i := range v.devs {
+			if v.All.Forwarding6 == 0 { // takes what interfaces were allowed on their own (addrconf_forward_change)
+				v.devs[i].ForceForwarding6 = 0
+			}
+		}
 	case r.name == "net.ipv6.conf.*.disable_ipv6" && dev == "all":
 		set(func(c *Conf) *int { return &c.DisableIPv6 })
 	case r.name == "net.ipv6.conf.*.force_forwarding" && dev == "all":
