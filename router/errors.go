@@ -81,7 +81,7 @@ func (w *worker) icmpError(p *passage, kind icmpKind, info uint32) {
 	q := w.make()
 	about := w.cut.First(p.Packet.Packet)
 	about.CompleteChecksum() // a quote must be what the receiver would have seen
-	buildError(q.Packet.Packet, about, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32())
+	buildError(q.Packet.Packet, about, options, src, k.typ, k.code, info, w.hops(p.V6, dest), w.Rand.Uint32(), w.errorRoom(p, dest))
 	q.options = own
 	q.CT = p.CT.ForError()
 	q.Trace = p.Trace && w.r.cfg.TraceRelated
@@ -109,16 +109,34 @@ func (w *worker) hops(v6 bool, dest fib.Result) uint8 {
 	return w.s.ttl()
 }
 
-// buildError writes the error into b: an IP header, the eight bytes of ICMP and the quote.
-func buildError(b, about *packet.Packet, options []byte, src packet.Addr, typ, code uint8, info uint32, ttl uint8, id uint32) {
+// errorRoom is how long an error about p may be, from its IP header on: of IPv4 no longer than the path back to the sender takes
+// whole (__icmp_send).
+func (w *worker) errorRoom(p *passage, dest fib.Result) int {
+	if p.V6 {
+		return maxError6
+	}
+	room := maxError4
+	if dest.MTU != 0 {
+		room = min(room, dest.MTU)
+	} else if out := w.r.dev(dest.Dev); out != nil {
+		room = min(room, int(out.mtu.Load()))
+	}
+	if known, ok := w.r.paths.known(p.Src(), w.now); ok {
+		room = min(room, known.mtu)
+	}
+	return room
+}
+
+// buildError writes the error into b: an IP header, the eight bytes of ICMP and the quote, in all no more than room.
+func buildError(b, about *packet.Packet, options []byte, src packet.Addr, typ, code uint8, info uint32, ttl uint8, id uint32, room int) {
 	quote := about.Data
 	if about.V6 {
-		quote = quote[:min(len(quote), maxError6-40-8)]
+		quote = quote[:min(len(quote), room-40-8)]
 		b.SetLen(40 + 8 + len(quote))
 		putHeader6(b.Data, protoICMPv6, 0, ttl, src, about.Src())
 	} else {
 		hdr := 20 + len(options)
-		quote = quote[:min(len(quote), maxError4-hdr-8)]
+		quote = quote[:min(len(quote), max(room-hdr-8, 0))]
 		b.SetLen(hdr + 8 + len(quote))
 		copy(b.Data[20:], options)
 		tos := about.TOS()
