@@ -92,8 +92,21 @@ func (t *TUN) Serve(q int, h func([]*packet.Packet)) error {
 		return r.failed
 	case t.closed.Load() || errors.Is(err, os.ErrClosed):
 		return link.ErrClosed
+	case t.gone(qu):
+		return fmt.Errorf("tun %s: %w", t.name, ErrGone)
 	}
 	return fmt.Errorf("tun %s: %w", t.name, err)
+}
+
+// gone asks whether the device still exists: whoever sleeps when it goes is told by the poller only that something is wrong.
+func (t *TUN) gone(qu *queue) bool {
+	qu.alive.RLock()
+	defer qu.alive.RUnlock()
+	if t.closed.Load() {
+		return false
+	}
+	_, err := deviceFlags(qu.fd)
+	return errors.Is(err, unix.EBADFD)
 }
 
 // reader is one Serve loop.
